@@ -1,0 +1,107 @@
+"""The command table. A command's module is imported only when that command is chosen."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer._click.core import Command, Context
+from typer._click.exceptions import ClickException
+from typer.core import TyperCommand, TyperGroup
+
+from llmserve import settings
+from llmserve.errors import InterruptedByUser, LlmserveError, UsageError
+from llmserve.output import Output
+from llmserve.result import Result
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One verb: its module under ``llmserve.commands`` and the line shown in ``--help``."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("up", "Serve a model: plan, download, launch, and say when it is ready."),
+    "chat": Entry("chat", "Talk to any OpenAI-compatible endpoint."),
+    "ps": Entry("ps", "List the servers of this machine that llmserve started."),
+    "logs": Entry("logs", "Show what a server printed."),
+    "down": Entry("down", "Stop servers and leave nothing behind."),
+    "models": Entry("models", "List the models that llmserve knows by name."),
+    "doctor": Entry("doctor", "Show what this machine has, and what that means for serving."),
+    "engine": Entry("engine", "Install, list and remove inference engines."),
+}
+
+EXIT_CODES = (
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 does not fit, 4 needs authentication or a licence, "
+    "5 not ready in time, 6 server died, 130 interrupted."
+)
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from the table and imports the chosen one alone (Typer's help would import them all)."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's signature
+        entry = COMMANDS.get(cmd_name)
+        return TyperCommand(name=cmd_name, help=entry.help) if entry else None
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = load(name)
+        return name, command, rest
+
+
+def load(name: str) -> Command:
+    """The Typer command of one verb: its module's ``app``, with the table's line as help where it has none."""
+    app: typer.Typer = importlib.import_module(f"llmserve.commands.{COMMANDS[name].module}").app
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
+) -> None:
+    """Serve open models behind an OpenAI-compatible API, and find out how good that API is."""
+    del version  # answered in __main__, before this module is imported
+
+
+def run(args: list[str]) -> int:
+    """Run one command line and return the exit code. Every error leaves through here, as text or as JSON."""
+    output = Output.from_args(args)
+    try:
+        outcome: Any = app(
+            args, standalone_mode=False, prog_name="llmserve", obj=output, default_map=settings.defaults()
+        )
+        if isinstance(outcome, Result):
+            output.show(outcome)
+            return outcome.exit_code
+        return outcome if isinstance(outcome, int) else 0
+    except ClickException as error:
+        usage = UsageError(error.format_message(), hint=_help_hint(error))
+        return output.fail(usage) if error.format_message() else usage.exit_code
+    except LlmserveError as error:
+        return output.fail(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return output.fail(InterruptedByUser("Interrupted."))
+    except BrokenPipeError:
+        return output.closed()
+    except Exception as error:  # the last resort: no traceback reaches a user who did not ask for it
+        return output.fail_unexpected(error)
+
+
+def _help_hint(error: ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"Try: {context.command_path if context else 'llmserve'} --help"

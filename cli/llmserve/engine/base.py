@@ -1,0 +1,128 @@
+"""The contract between llmserve and an inference engine, and the records that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from llmserve.plan.plan import Plan
+
+Stage = Literal["start", "load", "kv_cache", "graphs", "warmup"]
+"""What an engine does between its launch and its readiness, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A Python that can run an engine. ``managed`` ones were built by ``llmserve engine install``."""
+
+    engine: str
+    version: str
+    python: str
+    managed: bool
+    path: str | None = None
+    device: Literal["gpu", "cpu"] = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What to execute. ``files`` (name -> text) are written 0600 into the server's private folder first; ``{dir}``
+    in ``argv`` stands for that folder. ``secrets`` never reach a log. ``env`` is added to the parent's environment.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server listens. ``host`` may be a wildcard; clients use ``url``."""
+
+    host: str
+    port: int
+
+    @property
+    def client_host(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - mapped away, not bound
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def url(self) -> str:
+        """The base URL that an OpenAI client takes."""
+        return f"http://{self.client_host}:{self.port}/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A log line understood: the engine is in ``stage``; ``done`` of ``total`` (in ``unit``) where it counts."""
+
+    stage: Stage
+    detail: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an engine ended: a stable ``code``, one sentence, the next step, and the exit code of llmserve.
+
+    ``rank`` orders several findings in one log: the highest wins, so that a cause beats its consequences.
+    """
+
+    code: str
+    message: str
+    hint: str
+    exit_code: int = 6
+    rank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an engine says about itself after its start; None where it says nothing."""
+
+    engine_version: str | None = None
+    kv_tokens: int | None = None
+    context: int | None = None
+    concurrency: int | None = None
+    weight_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+class Engine(Protocol):
+    """One inference engine. Implementations are stateless; they import nothing heavy."""
+
+    name: ClassVar[str]
+    ready_path: ClassVar[str]  # answers 200 when the engine believes it is ready
+
+    def environment(self) -> Environment | None:
+        """The best installed environment, or None. Must not import the engine."""
+
+    def launch(
+        self,
+        plan: Plan,
+        *,
+        environment: Environment,
+        model_path: str,
+        served_name: str,
+        address: Address,
+        api_key: str | None,
+        extra: tuple[str, ...],
+    ) -> Launch:
+        """The exact command for a plan; ``extra`` are the user's own flags, untouched and last."""
+
+    def progress(self, line: str) -> Progress | None:
+        """What a log line says about the start-up, if anything."""
+
+    def failure(self, line: str) -> Failure | None:
+        """What a log line says about the cause of a failure, if anything."""
+
+    def exit_failure(self, code: int) -> Failure | None:
+        """What an exit code (negative: signal) says when the log says nothing."""
+
+    def facts(self, info: Mapping[str, Any], log: str) -> Facts:
+        """Figures from the engine's own info route (``info_path``) and its log."""
+
+    info_path: ClassVar[str]

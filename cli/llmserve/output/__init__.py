@@ -1,0 +1,104 @@
+"""The one place that prints. stdout carries the result, stderr everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from llmserve.errors import LlmserveError
+from llmserve.output.text import printable
+from llmserve.result import Result
+
+__all__ = ["ENVELOPE_VERSION", "Output"]
+
+ENVELOPE_VERSION = 1
+
+
+class Output:
+    """How this run speaks, decided once from the command line: ``human``, ``json`` or ``quiet``."""
+
+    def __init__(self, mode: str = "human", command: str = "", *, out: TextIO | None = None, err: TextIO | None = None):
+        self.mode = mode
+        self.command = command
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+
+    @classmethod
+    def from_args(cls, args: list[str]) -> Output:
+        own = args[: args.index("--")] if "--" in args else args
+        mode = "json" if "--json" in own else "quiet" if {"-q", "--quiet"} & set(own) else "human"
+        return cls(mode, next((word for word in own if not word.startswith("-")), ""))
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person watches stderr: live displays and prompts make sense."""
+        return self.mode == "human" and self.err.isatty() and os.environ.get("TERM") != "dumb"
+
+    def show(self, result: Result) -> None:
+        """Print a command's result in the mode of this run."""
+        if self.mode == "json":
+            self._envelope(result.exit_code, result.data, result.messages)
+        elif self.mode == "quiet":
+            self._line(result.quiet)
+        elif isinstance(result.human, str):
+            self._line(result.human)
+        else:
+            from rich.console import Console
+
+            Console(file=self.out, highlight=False, soft_wrap=not self.out.isatty()).print(result.human)
+        if self.mode != "json":
+            for message in result.messages:
+                self.note(message)
+
+    def note(self, text: str) -> None:
+        """A hint or a step for the person at the terminal; silent in quiet and JSON mode."""
+        if self.mode == "human":
+            self.err.write(printable(text) + "\n")
+            self.err.flush()
+
+    def fail(self, error: LlmserveError) -> int:
+        """Print an error as one sentence and the next step, or as the JSON envelope."""
+        if os.environ.get("LLMSERVE_DEBUG") == "1":
+            traceback.print_exception(error, file=self.err)
+        if self.mode == "json":
+            self._envelope(error.exit_code, {}, (), [error.as_dict()])
+        else:
+            self.err.write(f"{'' if error.exit_code == 130 else 'error: '}{printable(error.message)}\n")
+            if error.hint:
+                self.err.write(f"  {printable(error.hint)}\n")
+            self.err.flush()
+        return error.exit_code
+
+    def fail_unexpected(self, error: Exception) -> int:
+        kind = type(error).__name__
+        sentence = f"Unexpected {kind}: {' '.join(str(error).split()) or 'no message'}"
+        hint = "Run it again with LLMSERVE_DEBUG=1 and report the traceback."
+        return self.fail(LlmserveError(sentence, hint=hint, code="internal"))
+
+    def closed(self) -> int:
+        """The reader of stdout went away (``llmserve ps | head``): end quietly, as other tools do."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+    def _line(self, text: str) -> None:
+        if text:
+            self.out.write(text if text.endswith("\n") else text + "\n")
+        self.out.flush()
+
+    def _envelope(
+        self, exit_code: int, data: dict[str, Any], messages: tuple[str, ...], errors: Sequence[Any] = ()
+    ) -> None:
+        body = {
+            "version": ENVELOPE_VERSION,
+            "command": self.command,
+            "status": "error" if exit_code else "ok",
+            "exit_code": exit_code,
+            "data": data,
+            "messages": list(messages),
+            "errors": list(errors),
+        }
+        self._line(json.dumps(body, ensure_ascii=False, indent=2))

@@ -1,0 +1,21 @@
+"""What every command returns; only ``llmserve.output`` turns it into text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of one command.
+
+    ``data`` is the machine's view (JSON types only), ``human`` the person's: a string, or any rich renderable.
+    ``quiet`` is what ``--quiet`` prints: the one thing a script wants. ``messages`` go to stderr as hints.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    human: Any = ""
+    quiet: str = ""
+    messages: tuple[str, ...] = ()
+    exit_code: int = 0
