@@ -31,8 +31,8 @@ class Launch:
     """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -45,13 +45,14 @@ class Address:
 
     @property
     def client_host(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - mapped away, not bound
-        return f"[{host}]" if ":" in host else host
+        """The host to connect to from this machine."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - mapped away, not bound
 
     @property
     def url(self) -> str:
         """The base URL that an OpenAI client takes."""
-        return f"http://{self.client_host}:{self.port}/v1"
+        host = f"[{self.client_host}]" if ":" in self.client_host else self.client_host
+        return f"http://{host}:{self.port}/v1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ class Output:
         self.command = command
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        self._enveloped = False
 
     @classmethod
     def from_args(cls, args: list[str]) -> Output:
@@ -64,7 +65,7 @@ class Output:
         """Print an error as one sentence and the next step, or as the JSON envelope."""
         if os.environ.get("LLMSERVE_DEBUG") == "1":
             traceback.print_exception(error, file=self.err)
-        if self.mode == "json":
+        if self.mode == "json" and not self._enveloped:  # one command, one envelope
             self._envelope(error.exit_code, {}, (), [error.as_dict()])
         else:
             self.err.write(f"{'' if error.exit_code == 130 else 'error: '}{printable(error.message)}\n")
@@ -92,6 +93,7 @@ class Output:
     def _envelope(
         self, exit_code: int, data: dict[str, Any], messages: tuple[str, ...], errors: Sequence[Any] = ()
     ) -> None:
+        self._enveloped = True
         body = {
             "version": ENVELOPE_VERSION,
             "command": self.command,

@@ -1,0 +1,72 @@
+"""llama.cpp, embedded: its own HTTP server from the ``xllamacpp`` wheel, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from llmserve.engine import environments
+from llmserve.engine.base import Address, Environment, Facts, Failure, Launch, Progress
+from llmserve.engine.llamacpp.failures import FAILURES
+from llmserve.plan.plan import Plan
+
+_STAGES: tuple[tuple[str, Progress], ...] = (
+    ("load_model: loading model", Progress(stage="load")),
+    ("llama threadpool init", Progress(stage="kv_cache")),
+    ("initializing, n_slots", Progress(stage="warmup")),
+)
+
+
+class LlamaCpp:
+    """The embedded engine: GGUF weights, no GPU needed, ready within a second for small models."""
+
+    name: ClassVar[str] = "llamacpp"
+    ready_path: ClassVar[str] = "/health"
+    info_path: ClassVar[str] = "/props"
+
+    def environment(self) -> Environment | None:
+        return environments.find(self.name, distribution="xllamacpp", module="xllamacpp")
+
+    def launch(
+        self,
+        plan: Plan,
+        *,
+        environment: Environment,
+        model_path: str,
+        served_name: str,
+        address: Address,
+        api_key: str | None,
+        extra: tuple[str, ...],
+    ) -> Launch:
+        """``-P`` keeps this package's folder off the import path of the child, which may be another environment."""
+        own = ("--model", model_path, "--alias", served_name, "--host", address.host, "--port", str(address.port))
+        planned = tuple(word for flag in plan.flags for word in (flag.name, flag.value) if word is not None)
+        key = ("--api-key-file", "{dir}/engine.key") if api_key else ()
+        return Launch(
+            argv=(environment.python, "-P", str(Path(__file__).with_name("runner.py")), *own, *key, *planned, *extra),
+            files={"engine.key": api_key} if api_key else {},
+            secrets=(api_key,) if api_key else (),
+        )
+
+    def progress(self, line: str) -> Progress | None:
+        return next((progress for sign, progress in _STAGES if sign in line), None)
+
+    def failure(self, line: str) -> Failure | None:
+        return next((found for rule in FAILURES if (found := rule.match(line))), None)
+
+    def exit_failure(self, code: int) -> Failure | None:
+        if code in (-9, 137):
+            return Failure(
+                code="killed",
+                message="The engine was killed, most likely because the machine ran out of memory.",
+                hint="Try a smaller --context or a smaller model.",
+            )
+        return None
+
+    def facts(self, info: Mapping[str, Any], log: str) -> Facts:  # noqa: ARG002 - the contract's signature
+        """From ``/props``: ``n_ctx`` is the context of one slot, ``total_slots`` their number."""
+        context = info.get("default_generation_settings", {}).get("n_ctx")
+        slots = info.get("total_slots")
+        known = isinstance(context, int) and isinstance(slots, int)
+        return Facts(kv_tokens=context * slots if known else None, context=context, concurrency=slots)

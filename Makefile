@@ -1,0 +1,61 @@
+# llmserve: the targets people type. Everything is set up in .venv, which can be deleted at any time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+SGLANG_READY := $(VENV)/.sglang
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-unit test-engine lint format bench wheel clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+up: $(READY) ## Set up and serve the best model for this machine
+	@$(BIN)/llmserve up $(MODEL)
+
+test: lint $(SGLANG_READY) ## Set up everything, real engines included, and run all tests
+	@echo "--- tests: unit, then real engines (llama.cpp and SGLang on the CPU)"
+	@$(BIN)/python -m pytest tests/unit tests/engine
+
+test-unit: $(READY) ## Run the tests that need no engine, in seconds
+	@$(BIN)/python -m pytest -q tests/unit
+
+test-engine: $(SGLANG_READY) ## Run the tests against real engines
+	@$(BIN)/python -m pytest tests/engine
+
+lint: $(READY) ## Check style and types
+	@$(BIN)/ruff check cli tests
+	@$(BIN)/ruff format --check cli tests
+	@$(BIN)/mypy
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format cli tests
+	@$(BIN)/ruff check --fix cli tests
+
+bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
+	@$(BIN)/python -m pytest tests/bench -s
+
+wheel: $(READY) ## Build the wheel into dist/
+	@$(BIN)/python -m build --wheel --outdir dist
+
+clean: ## Remove the virtual environment and caches (engines and models stay)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# An interrupted set-up leaves no .installed, and the next run begins anew.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: llmserve needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; echo "  Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "--- setting up .venv with llmserve, the embedded engine and the test tools"
+	@test -e $@ || rm -rf $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "error: $(PYTHON) cannot make virtual environments."; echo "  On Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cpu]' --group dev
+	@touch $@
+
+$(SGLANG_READY): $(READY) $(wildcard templates/engines/*) $(wildcard cli/llmserve/engine/sglang/cpu_platform/*)
+	@echo "--- setting up SGLang for the CPU (about 3 GB and two minutes, once)"
+	@$(BIN)/llmserve engine install sglang --device cpu
+	@touch $@

@@ -1,0 +1,82 @@
+"""What ``up`` says at its end: the card of a ready server, or the plan and command of a dry run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from llmserve.engine.base import Launch
+from llmserve.engine.ports import DEFAULT_PORT
+from llmserve.engine.server import Server
+from llmserve.output.text import duration
+from llmserve.plan import explain
+from llmserve.plan.plan import Plan
+from llmserve.records import to_json
+from llmserve.result import Result
+
+
+def ready(server: Server, *, why: str, asked_port: int | None, detached: bool) -> Result:
+    """The closing card: address, model, key, what fits, predicted and actual KV tokens, and lines to copy."""
+    messages = [why] if why else []
+    if asked_port is None and server.port != DEFAULT_PORT:
+        messages.append(f"Port {DEFAULT_PORT} is in use, so this server listens on {server.port}.")
+    if detached:
+        messages.append(f"It runs in the background: `llmserve logs {server.name}`, `llmserve down {server.name}`.")
+    rows = "\n".join(f"  {name:<10} {value}" for name, value in _rows(server))
+    text = f"{server.name} is ready\n{rows}\n\n{_to_copy(server)}"
+    return Result(data=summary(server), human=text, quiet=server.url, messages=tuple(messages))
+
+
+def summary(server: Server) -> dict[str, Any]:
+    """A server as ``up`` and ``ps`` show it in JSON."""
+    record = to_json(server)
+    return record | {"uptime_s": round(server.uptime, 1), "log": str(server.log)}
+
+
+def _rows(server: Server) -> list[tuple[str, str]]:
+    plan = server.plan
+    took = (server.ready_at or server.started_at) - server.started_at
+    key = f"in {server.key_file}" if server.key_file else "none needed (any value is accepted)"
+    where = f"{len(plan.gpus)} GPU{'s' * (len(plan.gpus) > 1)}" if plan.gpus else "CPU"
+    return [
+        ("URL", server.url),
+        ("Model", server.model),
+        ("API key", key),
+        ("Engine", f"{server.engine} {server.engine_version} on {where}, ready after {duration(took)}"),
+        ("Fits", f"{plan.concurrency} × {plan.context:,} tokens (requests × context)"),
+        ("KV tokens", _kv_tokens(server)),
+    ]
+
+
+def _kv_tokens(server: Server) -> str:
+    predicted = server.plan.kv_tokens
+    actual = server.facts.kv_tokens if server.facts else None
+    if actual is None:
+        return f"{predicted:,} predicted; the engine does not report its own"
+    off = f" ({(predicted - actual) / actual:+.1%})" if actual and predicted != actual else ""
+    return f"{predicted:,} predicted, {actual:,} actual{off}"
+
+
+def _to_copy(server: Server) -> str:
+    key = f"$(cat {shlex.quote(server.key_file)})" if server.key_file else "EMPTY"
+    authorization = f' -H "Authorization: Bearer {key}"' if server.key_file else ""
+    body = f'{{"model": "{server.model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    return (
+        f"curl {server.url}/chat/completions{authorization} -H 'Content-Type: application/json'"
+        f" -d {shlex.quote(body)}\n"
+        f'export OPENAI_BASE_URL={server.url} OPENAI_API_KEY="{key}"\n'
+        f"llmserve chat"
+    )
+
+
+def dry_run(plan: Plan, launch: Launch, *, messages: tuple[str, ...]) -> Result:
+    """The plan, and the exact engine command; the text of files that hold a key is left out."""
+    env = [f"{name}={shlex.quote(value)}" for name, value in sorted(launch.env.items())]
+    command = " ".join([*env, shlex.join(launch.argv)])
+    data = {
+        "plan": to_json(plan),
+        "command": list(launch.argv),
+        "environment": dict(launch.env),
+        "files": sorted(launch.files),
+    }
+    return Result(data=data, human=f"{explain.describe(plan)}\n\nCommand:\n{command}", quiet=command, messages=messages)

@@ -1,0 +1,51 @@
+"""``llmserve down``: stop servers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmserve.commands.options import Json, Quiet
+from llmserve.engine import registry
+from llmserve.engine.server import Server
+from llmserve.engine.stop import stop
+from llmserve.errors import UsageError
+from llmserve.result import Result
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def down(
+    names: Annotated[list[str] | None, typer.Argument(help="Servers to stop; omitted: the only one.")] = None,
+    all_servers: Annotated[bool, typer.Option("--all", "-a", help="Stop every server.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> Result:
+    """Stop servers, and say so only when their processes are gone.
+
+    \b
+    Examples:
+      llmserve down            the only server
+      llmserve down tiny
+      llmserve down --all      every one; also forgets those that failed
+    """
+    chosen = _chosen(names or [], all_servers=all_servers)
+    for server in chosen:
+        stop(server)
+    stopped = [server.name for server in chosen]
+    text = f"Stopped {', '.join(stopped)}." if stopped else "No server is running."
+    return Result(data={"stopped": stopped}, human=text, quiet="\n".join(stopped))
+
+
+def _chosen(names: list[str], *, all_servers: bool) -> list[Server]:
+    if all_servers:
+        return registry.servers()
+    if names:
+        return [registry.get(name) for name in dict.fromkeys(names)]
+    running = registry.running()
+    if len(running) > 1:
+        known = ", ".join(server.name for server in running)
+        raise UsageError(f"Several servers are running: {known}.", hint="Name the one to stop, or use --all.")
+    return running

@@ -1,0 +1,143 @@
+"""``llmserve up``: serve a model, and say when it is ready."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from llmserve import hardware, serve
+from llmserve.commands import card
+from llmserve.commands.options import Json, Quiet
+from llmserve.commands.passthrough import PassThroughCommand, engine_args
+from llmserve.engine import keys
+from llmserve.engine.launch import Running
+from llmserve.engine.server import Server
+from llmserve.errors import InterruptedByUser, UsageError
+from llmserve.output import Output
+from llmserve.output.steps import Steps, steps
+from llmserve.plan.plan import Goal
+from llmserve.records import from_json
+from llmserve.result import Result
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: the way in which supervisors and closed terminals say Ctrl-C."""
+
+
+@app.command(cls=PassThroughCommand)
+def up(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(help="A known name, a hub id (org/name), a folder, or a .gguf file.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running and return.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the command; start nothing.")] = False,
+    engine: Annotated[str, typer.Option(help="auto, sglang or llamacpp.", envvar="LLMSERVE_ENGINE")] = "auto",
+    context: Annotated[int | None, typer.Option(help="Tokens per request, prompt and answer together.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests of that length at the same time.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a key.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Omitted: 30000 or the next free one; 0: any free one.", min=0, max=65535)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What ps, logs and down call it.")] = None,
+    api_key_file: Annotated[
+        str | None, typer.Option(help="File with the key to require (-: ask for it). Or set LLMSERVE_API_KEY.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    machine: Annotated[str | None, typer.Option(help="With --dry-run: plan for this profile, e.g. h100x8.")] = None,
+    wait_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for readiness.", min=0.1)] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> Result | int:
+    """Serve a model: plan, download, launch, and say when it is ready.
+
+    \b
+    Examples:
+      llmserve up                          the best model for this machine
+      llmserve up llama-3-8b               a model by its name
+      llmserve up ./model.gguf -d          a file of yours, in the background
+      llmserve up qwen3-8b --dry-run --machine h100
+      llmserve up tiny -- --n-predict 64   flags for the engine itself
+    """
+    output: Output = ctx.obj
+    if engine not in ("auto", "sglang", "llamacpp"):
+        raise UsageError(f"There is no engine called {engine!r}.", hint="Use --engine auto, sglang or llamacpp.")
+    if machine and not dry_run:
+        raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
+    order = serve.Order(
+        ref=model, engine=engine, goal=Goal(context=context, concurrency=concurrency), host=host, port=port, name=name,
+        api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
+        machine=hardware.load(machine) if machine else hardware.detect(),
+    )  # fmt: skip
+    with _signals():
+        return _dry_run(order, output) if dry_run else _serve(order, output, detach=detach)
+
+
+def _dry_run(order: serve.Order, output: Output) -> Result:
+    with _steps(output, ("resolve", "plan")) as shown:
+        prepared = serve.prepare(order, shown)
+    launch = serve.command(order, prepared, port=order.port or 30_000, path=serve.at_home(prepared))
+    return card.dry_run(prepared.plan, launch, messages=tuple(filter(None, (prepared.why,))))
+
+
+def _serve(order: serve.Order, output: Output, *, detach: bool) -> Result | int:
+    with _steps(output, serve.STEPS) as shown:
+        prepared = serve.prepare(order, shown)
+        running = serve.run(order, prepared, shown)
+        with running.stopped_on_error():
+            server = _until_ready(running, shown)
+    result = card.ready(server, why=prepared.why, asked_port=order.port, detached=detach)
+    if detach:
+        running.say("detach")
+        return result
+    with running.stopped_on_error():
+        output.show(result)
+        return _stay(running, output)
+
+
+def _until_ready(running: Running, shown: Steps) -> Server:
+    for event in running.events():
+        if event["event"] == "progress":
+            serve.report(shown, event["progress"])
+        elif event["event"] == "ready":
+            shown.finish("ready")
+            return from_json(Server, event["server"])
+    raise InterruptedByUser(f"{running.server.name} was stopped before it was ready.")
+
+
+def _stay(running: Running, output: Output) -> int:
+    """Wait with the server until somebody ends it; a supervisor's SIGTERM is a good end, Ctrl-C is exit code 130."""
+    output.note("Ctrl-C stops the server.")
+    try:
+        for _ in running.events():
+            pass
+    except _Terminated:
+        running.stop()
+    except KeyboardInterrupt:
+        output.note("\nStopping …")
+        running.stop()
+        raise InterruptedByUser(f"Stopped {running.server.name}; nothing is left running.") from None
+    return 0
+
+
+def _steps(output: Output, names: tuple[str, ...]) -> Steps:
+    return steps(names, output.err, mode=output.mode, interactive=output.interactive)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    before = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

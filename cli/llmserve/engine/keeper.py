@@ -1,0 +1,242 @@
+"""The process beside an engine: starts it, keeps its log and record, says when it is ready, and ends it whole.
+
+``llmserve up`` starts one keeper per server, in a session of its own, and speaks with it over two pipes, so that
+nothing secret stands in an argument list:
+
+    stdin    one JSON :class:`Request`, then words: ``stop``, ``kill``, ``detach``. End of file means that ``up`` is
+             gone: the server goes too, unless it was detached.
+    stdout   JSON lines: ``progress``, ``ready``, ``failed``, ``stopped``.
+
+SIGTERM stops the server (``llmserve down``), a second one kills it. If the keeper itself is killed, the kernel ends
+the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from llmserve import engine, paths
+from llmserve.engine import process, registry
+from llmserve.engine.base import Address, Failure, Launch, Progress
+from llmserve.engine.log import LogPump
+from llmserve.engine.ready import ForeignListenerError, Readiness
+from llmserve.engine.server import Server
+from llmserve.records import from_json, to_json
+
+GRACE = 10.0
+"""Seconds that a stopping engine has for the answers it is giving, before it is killed."""
+
+_NOT_FOR_ENGINES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "LLMSERVE_API_KEY")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What ``up`` asks for. ``timeout`` in seconds until readiness."""
+
+    server: Server
+    launch: Launch
+    api_key: str | None
+    timeout: float
+
+
+class _StopError(BaseException):
+    """Raised in the main thread, whatever it waits for, when the server is to end."""
+
+
+class Keeper:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.server = replace(request.server, keeper=process.Identity.of(os.getpid()), started_at=time.time())
+        self.engine = engine.engine(self.server.engine)
+        self.stopping = False
+        self.detached = False
+        self.child: subprocess.Popen[bytes] | None = None
+        self.pump: LogPump | None = None
+
+    def run(self) -> int:
+        signal.signal(signal.SIGTERM, self._on_term)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `up`, which tells us
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            failure = self._serve()
+        except _StopError:
+            failure = None
+        self.stopping = True
+        self._end()
+        return self._conclude(failure)
+
+    def _serve(self) -> Failure:
+        """Start the engine and stay until it ends by itself."""
+        if failure := self._start():
+            return failure
+        threading.Thread(
+            target=self._obey, name="orders", daemon=True
+        ).start()  # after the fork, which wants one thread
+        if failure := self._until_ready():
+            return failure
+        assert self.child is not None
+        code = self.child.wait()
+        return self._cause(code, "The server ended by itself")
+
+    def _start(self) -> Failure | None:
+        launch, folder = self.request.launch, Path(self.server.directory)
+        for name, text in launch.files.items():
+            paths.write_atomic(folder / name, text, mode=0o600)
+        argv = [word.replace("{dir}", str(folder)) for word in launch.argv]
+        env = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_ENGINES} | launch.env
+        try:
+            self.child = subprocess.Popen(
+                argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=process.die_with_parent,
+            )  # fmt: skip
+        except OSError as error:
+            message = f"The engine could not be started: {error.strerror}: {argv[0]}."
+            return Failure(code="engine_missing", message=message, hint="Install it again: `llmserve engine list`.")
+        assert self.child.stdout is not None
+        self.pump = LogPump(
+            self.child.stdout.fileno(), self.server.log, self.engine, launch.secrets, on_progress=self._on_progress
+        )
+        self.pump.start()
+        self._update(process=process.Identity.of(self.child.pid))
+        return None
+
+    def _until_ready(self) -> Failure | None:
+        readiness = self._readiness()
+        deadline, pause = time.monotonic() + self.request.timeout, 0.02
+        while self.child is not None:
+            code = self.child.poll()
+            if code is not None:
+                return self._cause(code, "The engine ended while starting")
+            try:
+                if readiness.check():
+                    self._ready(readiness)
+                    return None
+            except ForeignListenerError as error:
+                return error.failure
+            if time.monotonic() > deadline:
+                return self._too_slow()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(pause)
+            pause = min(pause * 1.1, 0.25)
+        return None
+
+    def _readiness(self) -> Readiness:
+        address = Address(host=self.server.host, port=self.server.port)
+        return Readiness(
+            address=address, ready_path=self.engine.ready_path, model=self.server.model, api_key=self.request.api_key,
+            processes=self._tree,
+        )  # fmt: skip
+
+    def _ready(self, readiness: Readiness) -> None:
+        info = readiness.info(self.engine.info_path)
+        facts = self.engine.facts(info, self.server.log.read_text(encoding="utf-8", errors="replace"))
+        for name in self.request.launch.files:
+            (Path(self.server.directory) / name).unlink(missing_ok=True)  # read once; the key need not lie around
+        self._update(state="ready", ready_at=time.time(), facts=facts)
+        self._tell("ready", server=to_json(self.server))
+
+    def _cause(self, code: int, what: str) -> Failure:
+        """Why the engine ended, from the best source: its log, its exit code, its last words."""
+        if self.pump is not None:
+            self.pump.join(timeout=5)
+        told = self.pump.cause if self.pump else None
+        if told or (told := self.engine.exit_failure(code)):
+            return told
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        return Failure(code="server_died", message=f"{what} ({how}).", hint=f"See `llmserve logs {self.server.name}`.")
+
+    def _too_slow(self) -> Failure:
+        return Failure(
+            code="not_ready",
+            message=f"The server was not ready within {self.request.timeout:.0f} s (last stage: {self.server.stage}).",
+            hint=f"Give it longer with --wait-timeout, or see `llmserve logs {self.server.name}`.",
+            exit_code=5,
+        )
+
+    def _tree(self) -> list[psutil.Process]:
+        return process.tree(self.server.process.process()) if self.server.process else []
+
+    def _end(self) -> None:
+        """End the engine's whole tree; afterwards its port and its GPU memory are free."""
+        if self.child is None:
+            return
+        if self.server.state == "ready":
+            self._update(state="stopping")
+        family = self._tree()
+        process.end(family[0] if family else None, grace=GRACE)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.child.pid, signal.SIGKILL)  # workers that outlived the launcher, in the group we made
+        self.child.wait()
+        if self.server.plan.gpus:
+            process.wait_gpu_released({member.pid for member in family}, timeout=30)
+        if self.pump is not None:
+            self.pump.join(timeout=2)
+
+    def _conclude(self, failure: Failure | None) -> int:
+        if failure is None:
+            registry.remove(self.server)
+            self._tell("stopped")
+            return 0
+        for name in self.request.launch.files:
+            (Path(self.server.directory) / name).unlink(missing_ok=True)
+        self._update(state="failed", error=to_json(failure))
+        self._tell("failed", failure=to_json(failure), tail=list(self.pump.tail) if self.pump else [])
+        return failure.exit_code
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.stage != self.server.stage:
+            self._update(stage=progress.stage)
+        self._tell("progress", progress=to_json(progress))
+
+    def _on_term(self, *_: object) -> None:
+        if self.stopping:  # the second time means: now
+            for member in self._tree():
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
+            return
+        self.stopping = True
+        raise _StopError
+
+    def _obey(self) -> None:
+        for line in sys.stdin:
+            if line.strip() == "detach":
+                self.detached = True
+                self._update(detached=True)
+            else:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        if not self.detached:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    def _update(self, **changes: Any) -> None:
+        with _UPDATES:
+            self.server = replace(self.server, **changes)
+            with contextlib.suppress(OSError):  # a full disk must not end a server that serves
+                registry.write(self.server)
+
+    def _tell(self, event: str, **more: Any) -> None:
+        with contextlib.suppress(OSError, ValueError), _UPDATES:
+            sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
+            sys.stdout.flush()
+
+
+_UPDATES = threading.RLock()
+
+
+def main() -> int:
+    return Keeper(from_json(Request, json.loads(sys.stdin.readline()))).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""API keys: taken from a file, the environment or a prompt, never from the command line, which everybody can read."""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+from llmserve import paths
+from llmserve.errors import UsageError
+
+ENVIRONMENT = "LLMSERVE_API_KEY"
+FILE = "api-key"
+_SHAPE = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")  # what an Authorization header carries (RFC 6750), not guessable
+
+
+def api_key(file: str | None, host: str) -> str | None:
+    """The key that the server will require, or None for none.
+
+    ``file`` is a path, or ``-`` for standard input (asked for without echo on a terminal). An address that other
+    machines reach needs a key: one is made when none is given.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no usable key.
+    """
+    key = _from_file(file) if file else os.environ.get(ENVIRONMENT) or None
+    if key is None:
+        return None if is_loopback(host) else f"sk-{secrets.token_urlsafe(32)}"
+    if not _SHAPE.fullmatch(key):
+        raise UsageError(
+            "The API key must be 8 to 512 letters, digits or ._~+/=- characters.", hint="Make one: openssl rand -hex 24"
+        )
+    return key
+
+
+def keep(key: str, folder: Path) -> Path:
+    """Write the key where ``llmserve chat`` and the user find it, readable by its owner alone."""
+    paths.write_atomic(folder / FILE, key + "\n", mode=0o600)
+    return folder / FILE
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _from_file(file: str) -> str:
+    if file == "-":
+        return (getpass.getpass("API key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(f"The API key file {file} cannot be read: {why}.", hint="Give the path of a file.") from error

@@ -1,0 +1,123 @@
+"""Starting a server: a name, a port, a keeper, and then what the keeper tells."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmserve.engine import registry
+from llmserve.engine.base import Launch
+from llmserve.engine.keeper import Request
+from llmserve.engine.ports import choose_port
+from llmserve.engine.process import Identity
+from llmserve.engine.server import Server
+from llmserve.errors import BY_EXIT_CODE, LlmserveError, ServerDiedError
+from llmserve.records import to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Where the user wants the server: None and 0 as in :func:`choose_port`; ``timeout`` in seconds."""
+
+    name: str | None
+    host: str
+    port: int | None
+    timeout: float
+
+
+class Running:
+    """A server whose keeper listens to us."""
+
+    def __init__(self, keeper: subprocess.Popen[str], server: Server) -> None:
+        self.keeper = keeper
+        self.server = server
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the keeper tells, until the server has ended.
+
+        Raises:
+            LlmserveError: the server failed, as the class that its exit code names.
+        """
+        assert self.keeper.stdout is not None
+        for line in self.keeper.stdout:
+            event = json.loads(line)
+            if event["event"] == "failed":
+                raise _error(event, self.server)
+            yield event
+            if event["event"] == "stopped":
+                return
+        raise ServerDiedError(
+            "The process that keeps the server was killed, and the server with it.",
+            hint=f"See `llmserve logs {self.server.name}`.",
+        )
+
+    def stop(self) -> None:
+        """End the server and wait until nothing of it is left. Interrupted while waiting, it kills."""
+        self.say("stop")
+        while True:
+            try:
+                with contextlib.suppress(LlmserveError):
+                    for _ in self.events():
+                        pass
+                self.keeper.wait()
+                return
+            except KeyboardInterrupt:
+                self.say("stop")
+
+    @contextlib.contextmanager
+    def stopped_on_error(self) -> Iterator[None]:
+        """Whatever goes wrong inside ends the server: an error of ours must not leave one behind."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
+
+    def say(self, word: str) -> None:
+        """``stop`` (said again: kill) or ``detach``."""
+        assert self.keeper.stdin is not None
+        with contextlib.suppress(OSError):
+            self.keeper.stdin.write(word + "\n")
+            self.keeper.stdin.flush()
+
+
+def start(
+    make: Callable[[str, Path, int], tuple[Server, Launch]], wish: Wish, *, model: str, api_key: str | None
+) -> Running:
+    """Reserve a name and a port, start a keeper, and hand it the request that ``make(name, folder, port)`` builds.
+
+    The record is on disk before the reservation is let go, so two of these never take the same name or port.
+    """
+    with registry.locked():
+        reserved = {server.port for server in registry.running()}
+        port = choose_port(wish.host, wish.port, reserved=reserved)
+        name, folder = registry.claim(wish.name, model)
+        server, launch = make(name, folder, port)
+        keeper = _spawn_keeper(folder)
+        server = replace(server, keeper=Identity.of(keeper.pid))
+        registry.write(server)
+    running = Running(keeper, server)
+    request = Request(server=server, launch=launch, api_key=api_key, timeout=wish.timeout)
+    running.say(json.dumps(to_json(request)))
+    return running
+
+
+def _spawn_keeper(folder: Path) -> subprocess.Popen[str]:
+    with (folder / "keeper.log").open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "llmserve.engine.keeper"],  # -P: the user's folder may hold a json.py
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
+        )  # fmt: skip
+
+
+def _error(event: dict[str, Any], server: Server) -> LlmserveError:
+    failure = event["failure"]
+    kind = BY_EXIT_CODE.get(failure["exit_code"], ServerDiedError)
+    data = {"server": server.name, "log": str(server.log), "log_tail": event["tail"]}
+    return kind(failure["message"], hint=failure["hint"], code=failure["code"], data=data)

@@ -1,0 +1,120 @@
+"""The child process of the embedded engine: takes llama-server's flags, serves until SIGTERM.
+
+Runs by path in any Python that has ``xllamacpp``, so it imports nothing else of llmserve. A flag is the name of an
+attribute of ``xllamacpp.CommonParams`` (``--n-predict 64``) or one of llama-server's own names for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+LLAMA_SERVER_NAMES = {
+    "alias": "model_alias",
+    "api_key_file": "api_keys",
+    "batch_size": "n_batch",
+    "cache_ram": "cache_ram_mib",
+    "ctx_size": "n_ctx",
+    "embeddings": "embedding",
+    "gpu_layers": "n_gpu_layers",
+    "host": "hostnames",
+    "jinja": "use_jinja",
+    "metrics": "endpoint_metrics",
+    "model": "model.path",
+    "parallel": "n_parallel",
+    "predict": "n_predict",
+    "slots": "endpoint_slots",
+    "threads": "cpuparams.n_threads",
+    "threads_batch": "cpuparams_batch.n_threads",
+    "threads_http": "n_threads_http",
+    "ubatch_size": "n_ubatch",
+}
+SHORT_NAMES = {"-c": "--ctx-size", "-np": "--parallel", "-t": "--threads", "-b": "--batch-size", "-n": "--predict"}
+
+
+class FlagError(Exception):
+    """A flag or value that the engine does not take."""
+
+
+def apply(params: Any, args: list[str]) -> None:
+    """Set ``params`` from command-line words."""
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        name, has_value, value = SHORT_NAMES.get(word, word).partition("=")
+        owner, attribute = _find(params, name)
+        current = getattr(owner, attribute)
+        if not has_value and not (isinstance(current, bool) and (not words or words[0].startswith("--"))):
+            if not words:
+                raise FlagError(f"argument {name}: expected a value")
+            value = words.pop(0)
+        try:
+            setattr(owner, attribute, _typed(current, value, name))
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise FlagError(f"argument {name}: invalid value {value!r}") from error
+
+
+def _find(params: Any, flag: str) -> tuple[Any, str]:
+    name = flag.removeprefix("--").replace("-", "_")
+    *path, attribute = LLAMA_SERVER_NAMES.get(name, name).split(".")
+    owner = params
+    for step in path:
+        owner = getattr(owner, step)
+    if not flag.startswith("--") or attribute.startswith("_") or not hasattr(owner, attribute):
+        raise FlagError(f"unrecognized arguments: {flag}")
+    return owner, attribute
+
+
+def _typed(current: Any, value: str, name: str) -> Any:
+    if name == "--api-key-file":
+        return [line for line in Path(value).read_text(encoding="utf-8").split() if line]
+    if isinstance(current, bool):
+        return {"": True, "true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[value]
+    if isinstance(current, (list, set)):
+        return type(current)(value.split(","))
+    return type(current)(value) if isinstance(current, (int, float, str)) else _unsettable(name)
+
+
+def _unsettable(name: str) -> Any:
+    raise FlagError(f"unrecognized arguments: {name}")
+
+
+def main(args: list[str]) -> int:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.ui = False
+    try:
+        apply(params, args)
+    except FlagError as error:
+        return _refuse(error, code=2)
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        return _refuse(error, code=1)
+    _wait_for_signal()
+    del server  # ends the requests that run, closes the port
+    return 0
+
+
+def _wait_for_signal() -> None:
+    # The engine's own threads may receive the signal, so a handler alone would not wake this one: a pipe does.
+    # Until here SIGTERM has its default action: a load that is under way ends at once.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    os.read(reader, 1)
+
+
+def _refuse(error: Exception, *, code: int) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,159 @@
+"""Processes known by pid and start time, their trees, and who listens on a port."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psutil
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A process that cannot be mistaken for a later one with the same pid.
+
+    ``started`` is the kernel's start time in clock ticks since boot (Linux: field 22 of proc_pid_stat(5)), which no
+    step of the wall clock changes; ``boot`` names that boot.
+    """
+
+    pid: int
+    started: float
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        """Raises ProcessLookupError when there is no such process."""
+        started = _started(pid)
+        if started is None:
+            raise ProcessLookupError(pid)
+        return cls(pid=pid, started=started, boot=_boot())
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: zombies do not, nor does another process that has its pid now."""
+        return self.boot == _boot() and _started(self.pid) == self.started
+
+    def process(self) -> psutil.Process | None:
+        """A handle to the live process, or None when it has ended."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self.pid) if self.alive else None
+        return None
+
+
+def _started(pid: int) -> float | None:
+    """Start time of a process that is alive, else None."""
+    if sys.platform != "linux":
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        return None
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else float(fields[19])
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def tree(root: psutil.Process | None) -> list[psutil.Process]:
+    """``root`` and all that descends from it, alive now."""
+    import psutil
+
+    if root is None:
+        return []
+    with contextlib.suppress(psutil.Error):
+        return [root, *root.children(recursive=True)]
+    return []
+
+
+def end(root: psutil.Process | None, *, grace: float) -> None:
+    """Ask ``root`` to end, wait up to ``grace`` seconds, then kill what is left of its tree.
+
+    Only the root is asked: an engine's launcher ends its own workers, and asking them first looks like a crash.
+    """
+    import psutil
+
+    family = tree(root)
+    if root is None:
+        return
+    with contextlib.suppress(psutil.Error):
+        root.terminate()
+    _, slow = psutil.wait_procs([root], timeout=grace)
+    family += [member for member in tree(root) if member not in family]
+    _, alive = psutil.wait_procs(family, timeout=0 if slow else 3)
+    for member in alive:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
+    psutil.wait_procs(alive, timeout=10)
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    """Whether ``process`` itself listens on TCP ``port``."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return any(_listens_on(connection, port) for connection in process.net_connections("tcp"))
+    return False
+
+
+def port_owner(port: int) -> str | None:
+    """Who listens on ``port``, as ``name (pid 123)``; None when the system does not tell this user."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, PermissionError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.pid and _listens_on(connection, port):
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return None
+
+
+def _listens_on(connection: Any, port: int) -> bool:
+    return bool(connection.status == "LISTEN" and connection.laddr and connection.laddr.port == port)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends, however that happens. For use between fork and exec."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def wait_gone(identity: Identity, *, timeout: float) -> bool:
+    """Wait until the process has ended; False when it is still there after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while identity.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def wait_gpu_released(pids: set[int], *, timeout: float) -> bool:
+    """Wait until the driver lists none of ``pids`` as a holder of GPU memory: it gives memory back some time after."""
+    from llmserve.hardware import detect
+
+    deadline = time.monotonic() + timeout
+    while any(owner.pid in pids for gpu in detect(disks={}).gpus for owner in gpu.owners):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.25)
+    return True

@@ -1,0 +1,93 @@
+"""Readiness that a user can rely on: our own process answers a real completion at the address the user gets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from llmserve.engine.base import Address, Failure
+from llmserve.engine.process import listens, port_owner
+
+_QUICK, _GENERATION = 5.0, 300.0
+"""Seconds: an answer from a status route; the first token of an engine that still compiles kernels."""
+
+
+class ForeignListenerError(Exception):
+    """The port answers, and it is not our engine. Engines print "ready" even then: their warm-up asks the other one."""
+
+    def __init__(self, port: int) -> None:
+        owner = port_owner(port)
+        super().__init__(port)
+        self.failure = Failure(
+            code="port_in_use",
+            message=f"Port {port} was taken{f' by {owner}' if owner else ''} while the model was loading.",
+            hint="Run the command again; without --port the next free port is taken.",
+            exit_code=1,
+            rank=100,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """``processes`` lists our engine's tree as it is now. Proxies are never asked: the address is this machine's."""
+
+    address: Address
+    ready_path: str
+    model: str
+    api_key: str | None
+    processes: Callable[[], list[psutil.Process]]
+
+    def check(self) -> bool:
+        """Whether the server is ready now.
+
+        Raises:
+            ForeignListenerError: another program owns the port.
+        """
+        try:
+            status, _ = self.request("GET", self.ready_path)
+            if status not in (200, 404):  # 404: an older engine without this route; the completion decides
+                return False
+            self._check_owner()
+            return self._generates()
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def info(self, path: str) -> dict[str, Any]:
+        """The engine's own info route as a dict; empty when there is none."""
+        try:
+            status, body = self.request("GET", path)
+            found = json.loads(body) if status == 200 else {}
+        except (OSError, http.client.HTTPException, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def request(self, method: str, path: str, body: object = None, timeout: float = _QUICK) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.address.client_host, self.address.port, timeout=timeout)
+        headers = {"Content-Type": "application/json"}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _check_owner(self) -> None:
+        if not any(listens(process, self.address.port) for process in self.processes()):
+            raise ForeignListenerError(self.address.port)
+
+    def _generates(self) -> bool:
+        """One token by chat, or by completion where there is no chat template. A model that does neither (embeddings)
+        says so with a client error, which is an answer as well."""
+        one = {"model": self.model, "max_tokens": 1, "temperature": 0}
+        chat = {**one, "messages": [{"role": "user", "content": "hi"}]}
+        status, _ = self.request("POST", "/v1/chat/completions", chat, _GENERATION)
+        if status in range(400, 500):
+            status, _ = self.request("POST", "/v1/completions", {**one, "prompt": "hi"}, _GENERATION)
+        return status in range(200, 300) or status in range(400, 500)

@@ -1,0 +1,169 @@
+"""The main job: from a name to a ready server. resolve → plan → fetch → launch → ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmserve import engine as engines
+from llmserve import models
+from llmserve.engine import keys, launch, ports
+from llmserve.engine.base import Address, Environment, Launch
+from llmserve.engine.server import Server
+from llmserve.errors import LlmserveError
+from llmserve.hardware.machine import Machine
+from llmserve.models.model import Candidate, Model
+from llmserve.output.steps import Steps
+from llmserve.output.text import gib
+from llmserve.plan import choose, defaults, explain
+from llmserve.plan.plan import EngineName, Goal, Plan
+
+STEPS = ("resolve", "plan", "fetch", "start", "load", "KV cache", "graphs", "warm-up", "ready")
+"""What a start goes through, as it is shown."""
+
+STAGES = {"start": "start", "load": "load", "kv_cache": "KV cache", "graphs": "graphs", "warmup": "warm-up"}
+
+_SLOWEST_LOAD = 50e6  # bytes/s: a network disk on a bad day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What the user asked for. ``timeout`` in seconds (None: by size); ``extra`` goes to the engine untouched."""
+
+    ref: str | None
+    engine: str
+    goal: Goal
+    host: str
+    port: int | None
+    name: str | None
+    api_key: str | None
+    timeout: float | None
+    machine: Machine
+    revision: str | None = None
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """All that is known before the first byte of weights: what, where, how; ``why`` says why this model."""
+
+    model: Model
+    plan: Plan
+    environment: Environment | None
+    why: str = ""
+
+
+def prepare(order: Order, steps: Steps) -> Prepared:
+    """Resolve the name and plan its service. Fetches headers at most."""
+    steps.begin("resolve", order.ref or "choosing a model")
+    candidate, why = _candidate(order)
+    name, reason = choose.choose_engine(candidate, order.machine, wish=order.engine)
+    model = models.describe(candidate, choose.FORMAT[name])
+    steps.finish("resolve", _summary(model))
+    steps.begin("plan")
+    plan = choose.choose(model, order.machine, order.goal, engine=name, reason=reason)
+    steps.finish("plan", explain.verdict(plan))
+    return Prepared(model=model, plan=plan, environment=_environment(name, plan), why=why)
+
+
+def run(order: Order, prepared: Prepared, steps: Steps) -> launch.Running:
+    """Fetch the weights and start the engine. Raises what is in the way before anything is loaded."""
+    if prepared.environment is None:
+        engines.environment(prepared.plan.engine)  # raises, with the command that installs it
+    ports.check_port(order.host, order.port)
+    steps.begin("fetch", "in place" if not prepared.model.missing_bytes else gib(prepared.model.missing_bytes))
+    path = models.fetch(prepared.model, lambda done, total, detail: steps.update(
+        "fetch", detail=detail, done=done, total=total, unit="B"
+    ))  # fmt: skip
+    steps.finish("fetch")
+    steps.begin("start", f"{prepared.plan.engine} {prepared.environment.version if prepared.environment else ''}")
+
+    def make(name: str, folder: Path, port: int) -> tuple[Server, Launch]:
+        return _server(order, prepared, name=name, folder=folder, port=port), command(
+            order, prepared, port=port, path=str(path)
+        )
+
+    wish = launch.Wish(name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model))
+    return launch.start(make, wish, model=prepared.model.name, api_key=order.api_key)
+
+
+def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch:
+    """The engine's exact command for this order."""
+    plan = prepared.plan
+    missing = Environment(engine=plan.engine, version="not installed", python="python", managed=False)
+    return engines.engine(plan.engine).launch(
+        plan,
+        environment=prepared.environment or missing,
+        model_path=path,
+        served_name=prepared.model.name,
+        address=Address(host=order.host, port=port),
+        api_key=order.api_key,
+        extra=order.extra,
+    )
+
+
+def report(steps: Steps, progress: dict[str, Any]) -> None:
+    """Show one ``progress`` event of the keeper."""
+    steps.update(
+        STAGES[progress["stage"]],
+        detail=progress["detail"],
+        done=progress["done"],
+        total=progress["total"],
+        unit=progress["unit"],
+    )
+
+
+def _candidate(order: Order) -> tuple[Candidate, str]:
+    if order.ref is not None:
+        return models.resolve(order.ref, revision=order.revision), ""
+    best = defaults.best(models.default_candidates(), order.machine)
+    if best and (models.is_cached(best) or models.reachable()):
+        return best, f"{best.name} is the best of the known models for this machine."
+    reason = "no known model fits this machine" if best is None else f"the hub ({models.hub_url()}) cannot be reached"
+    return models.resolve("tiny"), f"This is a tiny model with random weights: {reason}."
+
+
+def _environment(name: EngineName, plan: Plan) -> Environment | None:
+    found = engines.engine(name).environment()
+    if found and plan.device == "gpu" and found.device == "cpu":
+        raise LlmserveError(
+            f"The installed {name} is built for the CPU, and this plan needs a GPU.",
+            hint=f"Run `llmserve engine install {name} --device gpu`.",
+            code="engine_missing",
+        )
+    return found
+
+
+def _summary(model: Model) -> str:
+    words = [model.name, model.format, gib(model.weight_bytes), model.quantization or model.dtype]
+    return " · ".join([*words, "random weights"] if model.random_weights else words)
+
+
+def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: int) -> Server:
+    key_file = keys.keep(order.api_key, folder) if order.api_key else None
+    environment = prepared.environment
+    return Server(
+        name=name,
+        directory=str(folder),
+        url=Address(host=order.host, port=port).url,
+        host=order.host,
+        port=port,
+        model=prepared.model.name,
+        engine=prepared.plan.engine,
+        engine_version=environment.version if environment else "",
+        plan=prepared.plan,
+        key_file=str(key_file) if key_file else None,
+    )
+
+
+def _timeout(order: Order, model: Model) -> float:
+    return order.timeout if order.timeout is not None else 600 + model.weight_bytes / _SLOWEST_LOAD
+
+
+def at_home(prepared: Prepared) -> str:
+    """Where the weights are, or will be once they are fetched."""
+    return prepared.model.path or f"<weights of {prepared.model.source.repo}>"
+
+
+__all__ = ["STEPS", "Order", "Prepared", "at_home", "command", "prepare", "report", "run"]
