@@ -45,12 +45,12 @@ EXIT_CODES = (
 class LazyGroup(TyperGroup):
     """Lists commands from the table and imports the chosen one alone (Typer's help would import them all)."""
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name=name, help=entry.help) for name, entry in COMMANDS.items()}
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's signature
-        entry = COMMANDS.get(cmd_name)
-        return TyperCommand(name=cmd_name, help=entry.help) if entry else None
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)  # in the order of the table, not of the alphabet
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -67,7 +67,7 @@ def load(name: str) -> Command:
     return command
 
 
-app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None, epilog=EXIT_CODES)
+app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, epilog=EXIT_CODES)
 
 
 @app.callback()
@@ -83,15 +83,14 @@ def run(args: list[str]) -> int:
     output = Output.from_args(args)
     try:
         outcome: Any = app(
-            args, standalone_mode=False, prog_name="llmserve", obj=output, default_map=settings.defaults()
+            args or ["--help"], standalone_mode=False, prog_name="llmserve", obj=output, default_map=settings.defaults()
         )
         if isinstance(outcome, Result):
             output.show(outcome)
             return outcome.exit_code
         return outcome if isinstance(outcome, int) else 0
     except ClickException as error:
-        usage = UsageError(error.format_message(), hint=_help_hint(error))
-        return output.fail(usage) if error.format_message() else usage.exit_code
+        return output.fail(UsageError(error.format_message(), hint=_help_hint(error)))
     except LlmserveError as error:
         return output.fail(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -36,7 +36,8 @@ def llama_8b(**changes: object) -> Model:
     model = Model(
         ref="llama-3.1-8b", name="llama-3.1-8b", source=Source(format="safetensors", repo="org/llama"),
         architecture="LlamaForCausalLM", layers=32, heads=32, kv_heads=8, head_dim=128, hidden_size=4096,
-        vocab_size=128_256, context_length=131_072, dtype="bfloat16", weight_bytes=16_060_522_496, intermediate_size=14_336,
+        vocab_size=128_256, context_length=131_072, dtype="bfloat16", weight_bytes=16_060_522_496,
+        intermediate_size=14_336,
     )  # fmt: skip
     return replace(model, **changes)  # type: ignore[arg-type]
 

@@ -16,21 +16,23 @@ from llmserve.result import Result
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
+EXAMPLES = """Examples:
+
+\b
+  llmserve down            the only server
+  llmserve down tiny
+  llmserve down --all      every one; also forgets those that failed
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def down(
     names: Annotated[list[str] | None, typer.Argument(help="Servers to stop; omitted: the only one.")] = None,
     all_servers: Annotated[bool, typer.Option("--all", "-a", help="Stop every server.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result:
-    """Stop servers, and say so only when their processes are gone.
-
-    \b
-    Examples:
-      llmserve down            the only server
-      llmserve down tiny
-      llmserve down --all      every one; also forgets those that failed
-    """
+    """Stop servers, and say so only when their processes are gone."""
     chosen = _chosen(names or [], all_servers=all_servers)
     for server in chosen:
         stop(server)

@@ -23,7 +23,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _PAUSE = 0.1
 
 
-@app.command()
+EXAMPLES = """Examples:
+
+\b
+  llmserve logs
+  llmserve logs tiny -n 50 -f
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def logs(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Server; omitted: the newest.")] = None,
@@ -31,13 +39,7 @@ def logs(
     tail: Annotated[int | None, typer.Option("--tail", "-n", help="Only the last lines.", min=0)] = None,
     json: Json = False,
 ) -> Result | int:
-    """Show what a server printed, also of one that failed.
-
-    \b
-    Examples:
-      llmserve logs
-      llmserve logs tiny -n 50 -f
-    """
+    """Show what a server printed, also of one that failed."""
     output: Output = ctx.obj
     server = registry.get(name) if name else _newest()
     if not follow:

@@ -18,20 +18,22 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 HEADER = ("NAME", "STATE", "MODEL", "ENGINE", "URL", "UPTIME")
 
 
-@app.command()
+EXAMPLES = """Examples:
+
+\b
+  llmserve ps
+  llmserve ps --all      also those that failed or died
+  llmserve ps -q         names only
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def ps(
     all_servers: Annotated[bool, typer.Option("--all", "-a", help="Also those that failed or died.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result:
-    """List the servers that llmserve started here.
-
-    \b
-    Examples:
-      llmserve ps
-      llmserve ps --all      also those that failed or died
-      llmserve ps -q         names only
-    """
+    """List the servers that llmserve started here."""
     known = registry.servers()
     shown = [server for server in known if all_servers or server.running]
     hidden = len(known) - len(shown)

@@ -30,41 +30,58 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: the way in which supervisors and closed terminals say Ctrl-C."""
 
 
-@app.command(cls=PassThroughCommand)
+EXAMPLES = """Examples:
+
+\b
+  llmserve up                          the best model for this machine
+  llmserve up llama-3-8b               a model by its name
+  llmserve up ./model.gguf -d          a file of yours, in the background
+  llmserve up qwen3-8b --dry-run --machine h100
+  llmserve up tiny -- --n-predict 64   flags for the engine itself
+"""
+
+
+@app.command(cls=PassThroughCommand, epilog=EXAMPLES)
 def up(
     ctx: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(help="A known name, a hub id (org/name), a folder, or a .gguf file.")
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A known name, a hub id (org/name), a folder, or a .gguf file."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the command; start nothing.")] = False,
-    engine: Annotated[str, typer.Option(help="auto, sglang or llamacpp.", envvar="LLMSERVE_ENGINE")] = "auto",
-    context: Annotated[int | None, typer.Option(help="Tokens per request, prompt and answer together.")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests of that length at the same time.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback gets a key.")] = "127.0.0.1",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, sglang or llamacpp.", envvar="LLMSERVE_ENGINE")
+    ] = "auto",
+    context: Annotated[
+        int | None, typer.Option(metavar="TOKENS", help="Tokens per request, prompt and answer together.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="Requests of that length at the same time.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but loopback gets a key.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Omitted: 30000 or the next free one; 0: any free one.", min=0, max=65535)
+        int | None,
+        typer.Option(metavar="PORT", help="Omitted: 30000 or the next free one; 0: any free one.", min=0, max=65535),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What ps, logs and down call it.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What ps, logs and down call it.")] = None,
     api_key_file: Annotated[
-        str | None, typer.Option(help="File with the key to require (-: ask for it). Or set LLMSERVE_API_KEY.")
+        str | None,
+        typer.Option(metavar="FILE", help="File with the key to require (-: ask for it). Or set LLMSERVE_API_KEY."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    machine: Annotated[str | None, typer.Option(help="With --dry-run: plan for this profile, e.g. h100x8.")] = None,
-    wait_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for readiness.", min=0.1)] = None,
+    revision: Annotated[str | None, typer.Option(metavar="REV", help="Branch, tag or commit on the hub.")] = None,
+    machine: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="With --dry-run: plan for this profile, e.g. h100x8.")
+    ] = None,
+    wait_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Seconds to wait for readiness.", min=0.01)
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result | int:
-    """Serve a model: plan, download, launch, and say when it is ready.
-
-    \b
-    Examples:
-      llmserve up                          the best model for this machine
-      llmserve up llama-3-8b               a model by its name
-      llmserve up ./model.gguf -d          a file of yours, in the background
-      llmserve up qwen3-8b --dry-run --machine h100
-      llmserve up tiny -- --n-predict 64   flags for the engine itself
-    """
+    """Serve a model: plan, download, launch, and say when it is ready."""
     output: Output = ctx.obj
     if engine not in ("auto", "sglang", "llamacpp"):
         raise UsageError(f"There is no engine called {engine!r}.", hint="Use --engine auto, sglang or llamacpp.")

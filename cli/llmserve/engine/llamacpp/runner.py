@@ -53,7 +53,7 @@ def apply(params: Any, args: list[str]) -> None:
             value = words.pop(0)
         try:
             setattr(owner, attribute, _typed(current, value, name))
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, OSError) as error:
             raise FlagError(f"argument {name}: invalid value {value!r}") from error
 
 

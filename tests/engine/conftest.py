@@ -1,0 +1,121 @@
+"""Real engines, started by the real command line in a state folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmserve.engine import engines
+
+ENGINES = [
+    pytest.param("llamacpp", marks=pytest.mark.engine),
+    pytest.param("sglang", marks=[pytest.mark.engine, pytest.mark.sglang]),
+]
+
+
+@dataclass
+class Cli:
+    """Runs ``llmserve`` as a user would, with its own state; ``mark`` finds every process that came of it."""
+
+    home: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        own = {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "LLMSERVE_TEST_MARK": self.mark,
+            "COLUMNS": "100",
+        }
+        return {**os.environ, **own, **self.env}
+
+    def popen(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmserve", *args], env=self.environment(), cwd=self.home, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **options,
+        )  # fmt: skip
+
+    def run(
+        self, *args: str, timeout: float = 180, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "llmserve", *args], env={**self.environment(), **(env or {})}, cwd=self.home,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def json(self, *args: str, timeout: float = 180) -> Any:
+        done = self.run(*args, "--json", timeout=timeout)
+        return json.loads(done.stdout)
+
+    def processes(self) -> dict[int, str]:
+        """Everything alive that inherited our mark: pid -> command line."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"LLMSERVE_TEST_MARK={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
+    def clean(self) -> None:
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    """A command line; whatever a failed test leaves running is ended."""
+    one = Cli(tmp_path)
+    yield one
+    one.clean()
+
+
+def require(engine: str) -> None:
+    if engines()[engine].environment() is None:
+        pytest.skip(f"{engine} is not installed: llmserve engine install {engine}")
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The tiny model on each engine, without a key; the ``data`` that ``up --json`` printed."""
+    yield from serve(request.param, tmp_path_factory, {})
+
+
+KEY = "sk-canary-4242424242"
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def locked_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The same, requiring a key."""
+    yield from serve(request.param, tmp_path_factory, {"LLMSERVE_API_KEY": KEY})
+
+
+def serve(engine: str, factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[dict[str, Any]]:
+    require(engine)
+    cli = Cli(factory.mktemp(engine), env=env)
+    try:
+        body = cli.json(
+            "up", "tiny", "--engine", engine, "-d", "--port", "0", "--concurrency", "4", "--context", "2048"
+        )
+        assert body["status"] == "ok", body
+        yield {**body["data"], "cli": cli}
+        down = cli.json("down", "--all")
+        assert down["status"] == "ok", down
+        assert cli.processes() == {}
+    finally:
+        cli.clean()

@@ -1,0 +1,155 @@
+"""Signals at every moment: whatever ends a server, nothing of it stays, and the exit code says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.engine.conftest import ENGINES, Cli, require
+
+both_engines = pytest.mark.parametrize("engine", ENGINES)
+embedded = pytest.mark.engine
+
+
+def wait_for(condition: Callable[[], Any], timeout: float = 90) -> Any:
+    """Poll until ``condition()`` is true, and return what it said."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def record(cli: Cli) -> dict[str, Any]:
+    """The newest server on disk, as ``ps --all`` has it."""
+    servers = cli.json("ps", "--all")["data"]["servers"]
+    return dict(servers[0]) if servers else {}
+
+
+def ready(cli: Cli) -> dict[str, Any]:
+    return dict(wait_for(lambda: (one := record(cli)).get("state") == "ready" and one))
+
+
+def closed(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def state_files(cli: Cli) -> list[Path]:
+    return [path for path in (cli.home / "state").rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def nothing_left(cli: Cli, port: int) -> None:
+    wait_for(lambda: not cli.processes(), 15)
+    assert closed(port)
+    assert state_files(cli) == []
+
+
+def start(cli: Cli, engine: str, *more: str) -> subprocess.Popen[str]:
+    require(engine)
+    return cli.popen("up", "tiny", "--engine", engine, "--port", "0", *more)
+
+
+@both_engines
+def test_ctrl_c_stops_a_ready_server_and_leaves_nothing(cli: Cli, engine: str) -> None:
+    up = start(cli, engine)
+    server = ready(cli)
+    up.send_signal(signal.SIGINT)
+    out, err = up.communicate(timeout=60)
+    assert up.returncode == 130, err
+    assert "nothing is left running" in err
+    assert server["url"] in out
+    nothing_left(cli, server["port"])
+
+
+@both_engines
+def test_ctrl_c_while_loading_stops_it_as_well(cli: Cli, engine: str) -> None:
+    up = start(cli, engine)
+    server = wait_for(lambda: (one := record(cli)).get("process") and one)
+    up.send_signal(signal.SIGINT)
+    _, err = up.communicate(timeout=60)
+    assert up.returncode == 130, err
+    nothing_left(cli, server["port"])
+
+
+@both_engines
+def test_an_engine_that_dies_is_told_from_one_that_was_stopped(cli: Cli, engine: str) -> None:
+    up = start(cli, engine)
+    server = ready(cli)
+    os.kill(server["process"]["pid"], signal.SIGKILL)
+    _, err = up.communicate(timeout=60)
+    assert up.returncode == 6, err
+    assert "Traceback" not in err
+    wait_for(lambda: not cli.processes(), 15)
+    assert record(cli)["state"] == "failed"
+    assert closed(server["port"])
+
+
+@embedded
+def test_sigterm_is_a_good_end(cli: Cli) -> None:
+    up = start(cli, "llamacpp")
+    server = ready(cli)
+    up.terminate()
+    up.communicate(timeout=30)
+    assert up.returncode == 0
+    nothing_left(cli, server["port"])
+
+
+@embedded
+@pytest.mark.parametrize("victim", ["up", "keeper"])
+def test_killing_any_process_of_ours_ends_the_engine(cli: Cli, victim: str) -> None:
+    up = start(cli, "llamacpp")
+    server = ready(cli)
+    os.kill(up.pid if victim == "up" else server["keeper"]["pid"], signal.SIGKILL)
+    up.communicate(timeout=30)
+    wait_for(lambda: not cli.processes(), 15)
+    assert closed(server["port"])
+    assert victim == "up" or record(cli)["state"] == "died"
+    assert cli.run("down", "--all").returncode == 0
+    assert state_files(cli) == []
+
+
+@embedded
+def test_a_detached_server_survives_its_parent_and_answers_running_requests_when_it_stops(cli: Cli) -> None:
+    up = start(cli, "llamacpp", "-d")
+    up.communicate(timeout=60)
+    assert up.returncode == 0
+    server = record(cli)
+    assert server["state"] == "ready"
+    assert server["detached"]
+    down = cli.json("down", "tiny")
+    assert down["data"]["stopped"] == ["tiny"]
+    nothing_left(cli, server["port"])
+
+
+@embedded
+def test_two_at_once_take_two_names_and_two_ports(cli: Cli) -> None:
+    both = [cli.popen("up", "tiny", "--engine", "llamacpp", "-d", "--json") for _ in range(2)]
+    bodies = [json.loads(up.communicate(timeout=60)[0]) for up in both]
+    assert sorted(body["data"]["name"] for body in bodies) == ["tiny", "tiny-2"]
+    assert len({body["data"]["port"] for body in bodies}) == 2
+    assert "Several servers" in cli.run("down").stderr
+    assert cli.json("down", "--all")["data"]["stopped"]
+    assert cli.processes() == {}
+
+
+@embedded
+def test_following_the_log_ends_with_the_server(cli: Cli) -> None:
+    start(cli, "llamacpp", "-d").communicate(timeout=60)
+    follow = cli.popen("logs", "-f")
+    wait_for(lambda: psutil.pid_exists(follow.pid))
+    time.sleep(1)
+    cli.run("down")
+    out, _ = follow.communicate(timeout=15)
+    assert follow.returncode == 0
+    assert "listening on" in out
