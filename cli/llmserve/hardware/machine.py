@@ -20,16 +20,23 @@ class MemoryOwner:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """How a GPU reaches another one: ``nvlink`` (``lanes`` of them), ``pcie`` (same host bridge) or ``system``."""
+    """How a GPU reaches the one with index ``peer``.
+
+    ``nvlink`` (NVIDIA; ``lanes`` of them, through a switch or directly), ``xgmi`` (AMD's counterpart), ``pcie``
+    (under one host bridge) or ``system`` (across host bridges or sockets). No record: the driver does not say.
+    """
 
     peer: int
-    kind: Literal["nvlink", "pcie", "system"]
+    kind: Literal["nvlink", "xgmi", "pcie", "system"]
     lanes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One GPU or MIG slice that this user may use. ``index`` is the physical ordinal of the driver."""
+    """One GPU or MIG slice that this user may use. ``index`` is the physical ordinal of the driver.
+
+    Slices of one card share its ``index`` and name the card in ``parent_uuid``.
+    """
 
     index: int
     uuid: str
@@ -39,6 +46,7 @@ class Gpu:
     free_bytes: int
     arch: str = ""  # "sm_90", "gfx942", "apple-m3"
     mig: bool = False
+    parent_uuid: str | None = None
     numa_node: int | None = None
     links: tuple[Link, ...] = ()
     owners: tuple[MemoryOwner, ...] = ()
@@ -65,11 +73,26 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Hardware that is here but cannot be used as it is: one sentence what, one sentence what to do.
+
+    ``about`` is ``gpu`` or the use of a disk; ``bad`` findings make ``llmserve doctor`` fail.
+    """
+
+    message: str
+    hint: str
+    severity: Literal["warn", "bad"] = "warn"
+    about: str = "gpu"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """What ``hardware.detect()`` found, or a profile says. Memory figures are bytes.
 
     ``ram_total_bytes`` and ``ram_available_bytes`` respect cgroup limits. ``hidden_gpus`` counts cards that
-    ``CUDA_VISIBLE_DEVICES`` or ``HIP_VISIBLE_DEVICES`` took away. ``notes`` are findings worth a sentence.
+    ``CUDA_VISIBLE_DEVICES`` or ``HIP_VISIBLE_DEVICES`` took away. ``gpus`` keeps the order of those variables.
+    ``driver`` and ``cuda`` (the newest CUDA it speaks) are the NVIDIA driver's; on AMD ``driver`` is amdgpu's.
+    ``notes`` are observations worth a sentence, ``findings`` what stands in the way.
     """
 
     name: str
@@ -86,3 +109,4 @@ class Machine:
     cuda: str | None = None
     container: str | None = None
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
