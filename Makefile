@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-engine lint format bench wheel clean
+.PHONY: help up test test-unit test-engine lint format bench wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,19 +26,22 @@ test-engine: $(SGLANG_READY) ## Run the tests against real engines
 	@$(BIN)/python -m pytest tests/engine
 
 lint: $(READY) ## Check style and types
-	@$(BIN)/ruff check cli tests
-	@$(BIN)/ruff format --check cli tests
+	@$(BIN)/ruff check cli tests docs
+	@$(BIN)/ruff format --check cli tests docs
 	@$(BIN)/mypy
 
 format: $(READY) ## Format the code
-	@$(BIN)/ruff format cli tests
-	@$(BIN)/ruff check --fix cli tests
+	@$(BIN)/ruff format cli tests docs
+	@$(BIN)/ruff check --fix cli tests docs
 
 bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
 	@$(BIN)/python -m pytest tests/bench -s
 
 wheel: $(READY) ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist
+
+picture: $(READY) ## Draw the README's picture anew from real commands
+	@$(BIN)/python docs/record.py
 
 clean: ## Remove the virtual environment and caches (engines and models stay)
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

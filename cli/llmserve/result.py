@@ -10,12 +10,13 @@ from typing import Any
 class Result:
     """The outcome of one command.
 
-    ``data`` is the machine's view (JSON types only), ``human`` the person's: a string, or any rich renderable.
+    ``data`` is the machine's view (JSON types only), ``human`` the person's text, under a ``title`` if there is one.
     ``quiet`` is what ``--quiet`` prints: the one thing a script wants. ``messages`` go to stderr as hints.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
-    human: Any = ""
+    title: str = ""
+    human: str = ""
     quiet: str = ""
     messages: tuple[str, ...] = ()
     exit_code: int = 0

@@ -17,14 +17,17 @@ from llmserve.result import Result
 
 def ready(server: Server, *, why: str, asked_port: int | None, detached: bool) -> Result:
     """The closing card: address, model, key, what fits, predicted and actual KV tokens, and lines to copy."""
-    messages = [why] if why else []
+    messages = []
     if asked_port is None and server.port != DEFAULT_PORT:
         messages.append(f"Port {DEFAULT_PORT} is in use, so this server listens on {server.port}.")
     if detached:
         messages.append(f"It runs in the background: `llmserve logs {server.name}`, `llmserve down {server.name}`.")
-    rows = "\n".join(f"  {name:<10} {value}" for name, value in _rows(server))
-    text = f"{server.name} is ready\n{rows}\n\n{_to_copy(server)}"
-    return Result(data=summary(server), human=text, quiet=server.url, messages=tuple(messages))
+    notes = [("Note", note) for note in (why, *server.plan.notes) if note]
+    rows = "\n".join(f"  {name:<10} {value}" for name, value in [*_rows(server), *notes])
+    return Result(
+        data=summary(server), title=f"{server.name} is ready", human=f"{rows}\n\n{_to_copy(server)}", quiet=server.url,
+        messages=tuple(messages),
+    )  # fmt: skip
 
 
 def summary(server: Server) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def _rows(server: Server) -> list[tuple[str, str]]:
     key = f"in {server.key_file}" if server.key_file else "none needed (any value is accepted)"
     where = f"{len(plan.gpus)} GPU{'s' * (len(plan.gpus) > 1)}" if plan.gpus else "CPU"
     return [
-        ("URL", server.url),
+        ("URL", server.url + ("" if server.host in server.url else f" (listens on {server.host})")),
         ("Model", server.model),
         ("API key", key),
         ("Engine", f"{server.engine} {server.engine_version} on {where}, ready after {duration(took)}"),

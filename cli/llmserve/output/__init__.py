@@ -45,12 +45,8 @@ class Output:
             self._envelope(result.exit_code, result.data, result.messages)
         elif self.mode == "quiet":
             self._line(result.quiet)
-        elif isinstance(result.human, str):
-            self._line(result.human)
         else:
-            from rich.console import Console
-
-            Console(file=self.out, highlight=False, soft_wrap=not self.out.isatty()).print(result.human)
+            self._line(self._bold(result.title) + result.human)
         if self.mode != "json":
             for message in result.messages:
                 self.note(message)
@@ -84,6 +80,11 @@ class Output:
         """The reader of stdout went away (``llmserve ps | head``): end quietly, as other tools do."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+    def _bold(self, title: str) -> str:
+        if title and self.out.isatty() and not os.environ.get("NO_COLOR"):
+            return f"\n\x1b[1m{title}\x1b[0m\n"
+        return f"{title}\n" if title else ""
 
     def _line(self, text: str) -> None:
         if text:

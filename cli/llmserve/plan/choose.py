@@ -155,6 +155,9 @@ def _band(tokens: int, cell: int, weights: int) -> tuple[int, int]:
 
 
 def _notes(model: Model) -> tuple[str, ...]:
-    if model.attention == "gqa":
-        return ()
-    return (f"{model.architecture} is planned as plain grouped-query attention: the KV figure is an upper bound.",)
+    notes = []
+    if model.random_weights:
+        notes.append("The weights are random: the API is real, the answers are noise.")
+    if model.attention != "gqa":
+        notes.append(f"{model.architecture} is planned as grouped-query attention: the KV figure is an upper bound.")
+    return tuple(notes)
