@@ -72,6 +72,8 @@ def _follow(output: Output, server: Server, tail: int | None) -> None:
             output.out.flush()
     except KeyboardInterrupt:
         return
+    except BrokenPipeError:  # `llmserve logs -f | head`; Typer would make an error of it
+        output.closed()
 
 
 def _growing(server: Server, tail: int | None) -> Iterator[str]:

@@ -10,7 +10,8 @@ class Endpoint:
     """``base_url`` ends where the API's paths begin, as the OpenAI SDK has it (``http://127.0.0.1:30000/v1``).
 
     ``model`` is None until one is chosen from ``/models``. Times are seconds: ``connect_timeout`` to the TCP
-    connection, ``read_timeout`` between two pieces of an answer.
+    connection, ``read_timeout`` between two pieces of an answer. ``key_origin`` says where the key came from, for
+    the sentence of a refusal; ``notes`` what a person should know about how this endpoint was chosen.
     """
 
     base_url: str
@@ -18,3 +19,5 @@ class Endpoint:
     model: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 600.0
+    key_origin: str = ""
+    notes: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from llmserve.errors import LlmserveError
-from llmserve.output.text import printable
+from llmserve.output.text import escaped, printable
 from llmserve.result import Result
 
 __all__ = ["ENVELOPE_VERSION", "Output"]
@@ -30,6 +31,9 @@ class Output:
 
     @classmethod
     def from_args(cls, args: list[str]) -> Output:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a Latin-1 locale must not turn an answer into a traceback
         own = args[: args.index("--")] if "--" in args else args
         mode = "json" if "--json" in own else "quiet" if {"-q", "--quiet"} & set(own) else "human"
         return cls(mode, next((word for word in own if not word.startswith("-")), ""))
@@ -104,4 +108,4 @@ class Output:
             "messages": list(messages),
             "errors": list(errors),
         }
-        self._line(json.dumps(body, ensure_ascii=False, indent=2))
+        self._line(escaped(json.dumps(body, ensure_ascii=False, indent=2)))

@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
+def escaped(json_text: str) -> str:
+    """JSON with every character that could steer a terminal written as an escape; its value is the same."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
+
+
 def gib(size: float) -> str:
     """Bytes as GiB (2^30), or MiB below a tenth of that: ``14.96 GiB``, ``12.0 MiB``."""
     return f"{size / GIB:.2f} GiB" if abs(size) >= GIB / 10 else f"{size / 1024**2:.1f} MiB"

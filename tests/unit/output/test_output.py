@@ -59,6 +59,13 @@ def test_errors_are_a_sentence_a_step_and_an_envelope() -> None:
     ]  # fmt: skip
 
 
+def test_json_never_steers_a_terminal_and_keeps_its_value() -> None:
+    text = "a\x7f\x9b\u202eb\nü"
+    out, _ = speak("json", Result(data={"text": text}))
+    assert not {"\x7f", "\x9b", "\u202e"} & set(out)
+    assert json.loads(out)["data"]["text"] == text
+
+
 def test_one_command_prints_one_envelope() -> None:
     out, err = speak("json", RESULT, LlmserveError("late"))
     assert json.loads(out)["status"] == "ok"
