@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.bench.measure import interleaved, seconds_to_first_answer
 
 from llmserve.engine.ports import choose_port
+from tests.bench.measure import interleaved, seconds_to_first_answer
 
 DEFAULTS = "SGLang's defaults"
 SHAPE = ["--context", "2048", "--concurrency", "8"]

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.conftest import ENGINES, Cli, require
-from tests.engine.test_lifecycle import record, wait_for
 
 from llmserve.models import hub
 from llmserve.models.describe import describe
 from llmserve.models.resolve import resolve
+from tests.engine.conftest import ENGINES, Cli, require
+from tests.engine.test_lifecycle import record, wait_for
 
 pytestmark = pytest.mark.engine
 both_engines = pytest.mark.parametrize("engine", ENGINES)

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from tests.engine.conftest import ENGINES, Cli, require
 
 both_engines = pytest.mark.parametrize("engine", ENGINES)

@@ -51,7 +51,7 @@ def test_chat_streamed_with_usage(client: OpenAI, model: str) -> None:
 def test_the_sdks_own_stream_helper(client: OpenAI, model: str) -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
-    with client.chat.completions.stream(model=model, messages=HELLO, max_tokens=60, response_format=wanted) as stream:
+    with client.chat.completions.stream(model=model, messages=HELLO, max_tokens=512, response_format=wanted) as stream:
         final = stream.get_final_completion()
     assert isinstance(json.loads(final.choices[0].message.content or "")["ok"], bool)
 

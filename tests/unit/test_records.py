@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from tests.fakes.machines import gpus, qwen3_8b
 
 from llmserve.plan.choose import choose
 from llmserve.plan.plan import Goal, Plan
 from llmserve.records import from_json, to_json
+from tests.fakes.machines import gpus, qwen3_8b
 
 
 @dataclass(frozen=True, kw_only=True)

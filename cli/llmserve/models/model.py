@@ -12,8 +12,9 @@ Format = Literal["safetensors", "gguf"]
 class Source:
     """Where one variant of a model lies: exactly one of ``repo`` (hub), ``path`` (local) or ``builtin`` is set.
 
-    ``file`` names the .gguf inside a repository (a glob for split files). ``size_bytes`` is a rough figure
-    from a recipe, for choosing among recipes without a network.
+    ``file`` says which .gguf of a repository is meant: its name, a glob, or a quantisation such as ``Q4_K_M``; in a
+    described model it is the (first) file itself. ``size_bytes`` is a rough figure from a recipe, for choosing among
+    recipes without a network.
     """
 
     format: Format
@@ -60,7 +61,9 @@ class Model:
     ``weight_bytes`` are exact (safetensors or GGUF headers). ``attention`` is ``gqa`` for plain multi-head and
     grouped-query attention, where KV bytes per token = 2 x layers x kv_heads x head_dim x dtype bytes; ``other``
     marks layouts for which that formula is an upper bound. ``files`` are what a download would bring, of which
-    ``missing_bytes`` are not in the cache yet. ``path`` is set when the weights are on this disk.
+    ``missing_bytes`` are not in the cache yet. ``path`` is set when the weights are on this disk, or will be made there
+    (built-in models). ``dtype`` is that of activations and KV cache; ``quantization`` is None for plain formats.
+    ``random_weights`` marks a model that nobody trained: its answers mean nothing.
     """
 
     ref: str

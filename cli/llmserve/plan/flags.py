@@ -66,4 +66,5 @@ def _parsers(model: Model) -> tuple[Flag, ...]:
 _COMMON = (
     _flag("--enable-metrics", None, "/metrics answers 404 without it"),
     _flag("--enable-cache-report", None, "cached tokens in usage"),
+    _flag("--constrained-json-disable-any-whitespace", None, "small models pad JSON with blanks until the limit"),
 )

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.fakes.machines import laptop, small_gguf
 
 from llmserve.engine.base import Address, Environment
 from llmserve.engine.llamacpp import LlamaCpp
 from llmserve.engine.llamacpp.runner import FlagError, apply
 from llmserve.plan.choose import choose
 from llmserve.plan.plan import Goal, Plan
+from tests.fakes.machines import laptop, small_gguf
 
 
 def params() -> Any:

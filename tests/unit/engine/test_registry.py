@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.fakes.machines import laptop, small_gguf
 
 from llmserve import paths
 from llmserve.engine import registry
@@ -19,6 +18,7 @@ from llmserve.engine.server import Server
 from llmserve.errors import UsageError
 from llmserve.plan.choose import choose
 from llmserve.plan.plan import Goal
+from tests.fakes.machines import laptop, small_gguf
 
 
 @pytest.fixture(autouse=True)

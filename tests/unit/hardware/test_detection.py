@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.hardware.fake_nvml import MIB, FakeNvml, h100
 
 from llmserve.hardware import amd, apple, cgroup, cpu, detect, detection, disks, load, memory, nvidia, system
 from llmserve.hardware.machine import Cpu, Gpu
 from llmserve.hardware.probe import Found
 from llmserve.hardware.profiles import problems
+from tests.unit.hardware.fake_nvml import MIB, FakeNvml, h100
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pynvml
 import pytest
-from tests.unit.hardware.fake_nvml import MIB, Card, FakeNvml, h100
 
 from llmserve.hardware import nvidia, nvml, topology
 from llmserve.hardware.machine import Link
 from llmserve.hardware.memory import Ram
 from llmserve.hardware.probe import Found
+from tests.unit.hardware.fake_nvml import MIB, Card, FakeNvml, h100
 
 NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 RTX_4090: dict[str, Any] = {

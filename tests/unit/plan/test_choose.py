@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.machines import GIB, gpus, laptop, llama_8b, qwen3_8b, small_gguf
 
 from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.models.model import Candidate, Model, Source
@@ -13,6 +12,7 @@ from llmserve.plan import explain
 from llmserve.plan.choose import choose, choose_engine
 from llmserve.plan.kv_cache import kv_bytes_per_token
 from llmserve.plan.plan import Goal, Plan
+from tests.fakes.machines import GIB, gpus, laptop, llama_8b, qwen3_8b, small_gguf
 
 
 def on_gpu(

@@ -1,0 +1,196 @@
+"""Downloads: real client, fake hub."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytest
+
+from llmserve.errors import DoesNotFitError, LlmserveError
+from llmserve.models import describe, fetch, hub_settings, is_cached, resolve
+from llmserve.models.model import Model
+from tests.fakes.hub import FakeHub, Fault
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def read(ref: str) -> Model:
+    candidate = resolve(ref)
+    return describe(candidate, candidate.formats[0])
+
+
+def unfinished() -> list[Path]:
+    return [path for path in hub_settings.cache_folder().rglob("*") if "incomplete" in path.name]
+
+
+def nothing(_: float) -> None:
+    pass
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client waits a second before each of its own retries."""
+    from huggingface_hub import file_download
+
+    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=nothing))
+
+
+def test_a_folder_is_fetched(hub: FakeHub, tiny_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    reports: list[tuple[int, int, str]] = []
+    model = read("org/tiny")
+    path = fetch(model, lambda done, total, detail: reports.append((done, total, detail)))
+    assert sorted(item.name for item in path.iterdir()) == sorted(file.name for file in model.files)
+    assert (path / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
+    assert reports[-1] == (model.missing_bytes, model.missing_bytes, "6 files")
+    assert [done for done, _, _ in reports] == sorted(done for done, _, _ in reports)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fresh_process_prints_nothing(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_ENABLE_HF_TRANSFER", "1")  # the client warns about it when it is imported
+    code = "from llmserve import models; models.fetch(models.describe(models.resolve('org/tiny'), 'safetensors'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_gguf_file_is_fetched_alone(hub: FakeHub) -> None:
+    path = fetch(read("org/tiny-GGUF:Q8_0"))
+    assert path.name == "tiny-Q8_0.gguf"
+    assert [item.name for item in path.parent.iterdir()] == ["tiny-Q8_0.gguf"]
+
+
+def test_what_was_fetched_is_served_without_the_hub(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read("org/tiny")
+    path = fetch(first)
+    hub.requests.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = read("org/tiny")
+    assert (model.path, model.missing_bytes, model.revision) == (str(path), 0, first.revision)
+    assert model.weight_bytes == first.weight_bytes
+    assert {file.name for file in model.files} == {file.name for file in first.files}
+    assert fetch(model) == path
+    assert is_cached(resolve("org/tiny"))
+    assert hub.requests == []
+
+
+def test_a_cached_gguf_needs_no_hub(hub: FakeHub) -> None:
+    path = fetch(read("org/tiny-GGUF"))
+    hub.requests.clear()
+    assert read("org/tiny-GGUF").path == str(path)
+    assert hub.requests == []
+
+
+def test_a_cached_repository_of_gguf_is_known_without_its_name_saying_so(hub: FakeHub) -> None:
+    hub.repos["org/plain"] = hub.repos["org/tiny-GGUF"]
+    fetch(read("org/plain:Q4_K_M"))
+    assert resolve("org/plain").formats == ("gguf",)
+
+
+def test_an_incomplete_snapshot_is_completed(hub: FakeHub) -> None:
+    first = read("org/tiny")
+    path = fetch(first)
+    blob = (path / "model.safetensors").resolve()
+    (path / "model.safetensors").unlink()
+    blob.unlink()
+    assert not is_cached(resolve("org/tiny"))
+    hub.served.clear()
+    model = read("org/tiny")
+    assert (model.path, model.missing_bytes) == (None, 986512)
+    assert set(hub.served) == {"model.safetensors"}
+    assert fetch(model) == path
+    assert set(hub.served) == {"model.safetensors"}
+
+
+def test_a_missing_small_file_is_noticed(hub: FakeHub) -> None:
+    path = fetch(read("org/tiny"))
+    (path / "generation_config.json").unlink()
+    assert not is_cached(resolve("org/tiny"))
+
+
+def test_a_snapshot_of_an_older_client_counts_as_complete(hub: FakeHub) -> None:
+    path = fetch(read("org/tiny"))
+    shutil.rmtree(path.parent.parent / "trees")
+    assert is_cached(resolve("org/tiny"))
+    (path / "tokenizer.json").unlink()
+    assert not is_cached(resolve("org/tiny"))
+
+
+def test_a_short_break_is_mended(hub: FakeHub, hasty: None, tiny_folder: Path) -> None:
+    model = read("org/tiny")
+    hub.fault = Fault(after=300_000, times=2)
+    path = fetch(model)
+    assert (path / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
+
+
+def test_a_long_break_is_reported_and_leaves_nothing(hub: FakeHub, hasty: None) -> None:
+    model = read("org/tiny")
+    hub.fault = Fault(after=50, times=999)
+    with pytest.raises(LlmserveError) as caught:
+        fetch(model)
+    assert caught.value.code == "hub_interrupted"
+    assert "Run the same command again" in (caught.value.hint or "")
+    assert unfinished() == []
+
+
+def test_an_interruption_ends_the_transfer(hub: FakeHub) -> None:
+    model = read("org/tiny")
+    hub.fault = Fault(pause=0.2)
+
+    def interrupt(*_: object) -> None:
+        if unfinished():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(model, interrupt)
+    assert unfinished() == []
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "fetch"]
+
+
+def test_a_gone_hub_is_reported(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = read("org/tiny")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(LlmserveError) as caught:
+        fetch(model)
+    assert caught.value.code == "hub_unreachable"
+
+
+def test_disk_space_is_asked_before_the_first_byte(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = read("org/tiny")
+    hub.requests.clear()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 2_000_000))
+    with pytest.raises(DoesNotFitError) as caught:
+        fetch(model)
+    error = caught.value
+    assert (error.exit_code, error.code) == (3, "disk_full")
+    assert error.data["missing_bytes"] == model.missing_bytes + 64 * 1024**2 - 2_000_000
+    assert "are missing" in error.message
+    assert "HF_HUB_CACHE" in (error.hint or "")
+    assert hub.requests == []
+
+
+def test_a_disk_that_fills_up_is_exit_code_3(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import file_download
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    model = read("org/tiny")
+    monkeypatch.setattr(file_download, "http_get", full)
+    with pytest.raises(DoesNotFitError, match="disk is full"):
+        fetch(model)
+
+
+def test_the_built_in_model_is_built(home: Path) -> None:
+    path = fetch(describe(resolve("tiny"), "gguf"))
+    assert path.is_file()
+    assert str(path) == describe(resolve("tiny"), "gguf").path
