@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from llmserve import engine as engines
+from llmserve import models
 from llmserve.engine import keys, launch, ports
 from llmserve.engine.base import Address, Environment, Launch
 from llmserve.engine.server import Server
 from llmserve.errors import LlmserveError
 from llmserve.hardware.machine import Machine
-from llmserve.models import hub
-from llmserve.models.cached import is_cached
-from llmserve.models.describe import describe
 from llmserve.models.model import Candidate, Model
-from llmserve.models.resolve import default_candidates, resolve
 from llmserve.output.steps import Steps
 from llmserve.output.text import gib
 from llmserve.plan import choose, defaults, explain
@@ -62,7 +59,7 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     steps.begin("resolve", order.ref or "choosing a model")
     candidate, why = _candidate(order)
     name, reason = choose.choose_engine(candidate, order.machine, wish=order.engine)
-    model = describe(candidate, choose.FORMAT[name])
+    model = models.describe(candidate, choose.FORMAT[name])
     steps.finish("resolve", _summary(model))
     steps.begin("plan")
     plan = choose.choose(model, order.machine, order.goal, engine=name, reason=reason)
@@ -76,7 +73,7 @@ def run(order: Order, prepared: Prepared, steps: Steps) -> launch.Running:
         engines.environment(prepared.plan.engine)  # raises, with the command that installs it
     ports.check_port(order.host, order.port)
     steps.begin("fetch", "in place" if not prepared.model.missing_bytes else gib(prepared.model.missing_bytes))
-    path = hub.fetch(prepared.model, lambda done, total, detail: steps.update(
+    path = models.fetch(prepared.model, lambda done, total, detail: steps.update(
         "fetch", detail=detail, done=done, total=total, unit="B"
     ))  # fmt: skip
     steps.finish("fetch")
@@ -119,12 +116,12 @@ def report(steps: Steps, progress: dict[str, Any]) -> None:
 
 def _candidate(order: Order) -> tuple[Candidate, str]:
     if order.ref is not None:
-        return resolve(order.ref, revision=order.revision), ""
-    best = defaults.best(default_candidates(), order.machine)
-    if best and (is_cached(best) or hub.reachable()):
+        return models.resolve(order.ref, revision=order.revision), ""
+    best = defaults.best(models.default_candidates(), order.machine)
+    if best and (models.is_cached(best) or models.reachable()):
         return best, f"{best.name} is the best of the known models for this machine."
-    reason = "no known model fits this machine" if best is None else f"the hub ({hub.hub_url()}) cannot be reached"
-    return resolve("tiny"), f"A built-in stand-in is served, since {reason}."
+    reason = "no known model fits this machine" if best is None else f"the hub ({models.hub_url()}) cannot be reached"
+    return models.resolve("tiny"), f"A built-in stand-in is served, since {reason}."
 
 
 def _environment(name: EngineName, plan: Plan) -> Environment | None:

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from llmserve.models import hub
-from llmserve.models.describe import describe
-from llmserve.models.resolve import resolve
+from llmserve import models
 from tests.engine.conftest import ENGINES, Cli, require
 from tests.engine.test_lifecycle import record, wait_for
 
@@ -42,7 +40,7 @@ def refused(cli: Cli, *args: str, code: int, says: str, timeout: float = 120, en
 def tiny(cli: Cli) -> Path:
     """A copy of the built-in safetensors model that a test may break."""
     copy = cli.home / "model"
-    built = hub.fetch(describe(resolve("tiny"), "safetensors"), lambda *_: None)
+    built = models.fetch(models.describe(models.resolve("tiny"), "safetensors"))
     shutil.copytree(built, copy, ignore=shutil.ignore_patterns("*.gguf"))
     return copy
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.machines import gpus, laptop, llama_8b
 
 from llmserve.engine.base import Address, Environment
 from llmserve.engine.sglang import SGLang
+from llmserve.hardware.machine import Machine
 from llmserve.plan.choose import choose
-from llmserve.plan.plan import Goal, Plan
+from llmserve.plan.plan import Goal
+from tests.fakes.machines import gpus, laptop, llama_8b
 
 pytestmark = [pytest.mark.engine, pytest.mark.sglang]
 
@@ -65,7 +66,9 @@ def test_torchvision_imports_beside_cpu_torch(environment: Environment) -> None:
 
 
 def test_a_start_of_its_python_does_not_import_torch(environment: Environment) -> None:
-    heavy = run(environment, "import json, sys; print(json.dumps([m for m in ('torch', 'sglang') if m in sys.modules]))")
+    heavy = run(
+        environment, "import json, sys; print(json.dumps([m for m in ('torch', 'sglang') if m in sys.modules]))"
+    )
     assert heavy == []
 
 
@@ -85,7 +88,11 @@ print(json.dumps([seen, changed]))
 
 
 def test_installed_files_are_as_their_authors_published_them(environment: Environment) -> None:
-    packages = ["sglang", "transformers", *(["torchvision", "llmserve-sglang-cpu"] if environment.device == "cpu" else [])]
+    packages = [
+        "sglang",
+        "transformers",
+        *(["torchvision", "llmserve-sglang-cpu"] if environment.device == "cpu" else []),
+    ]
     seen, changed = run(environment, CHANGED, *packages)
     assert changed == []
     assert seen > 1000
@@ -96,26 +103,26 @@ import argparse, json, sys
 from sglang.srt.server_args import ServerArgs
 parser = argparse.ArgumentParser(allow_abbrev=False)
 ServerArgs.add_cli_args(parser)
-parsed, unknown = parser.parse_known_args(sys.argv[1:])
-print(json.dumps([unknown, parsed.model_path, parsed.served_model_name, parsed.port]))
+for words in json.loads(sys.argv[1]):
+    parsed, unknown = parser.parse_known_args(words)
+    assert not unknown, (unknown, words)
+    assert (parsed.model_path, parsed.served_model_name, parsed.port) == ("/weights", "org/model-latest", 31234)
+print(json.dumps("ok"))
 """
 
+MACHINES = (
+    laptop(ram_gib=64, free_gib=48),
+    gpus(1, total_gib=80),
+    gpus(1, total_gib=24),
+    gpus(4, total_gib=12),
+)
 
-def plans() -> list[Any]:
+
+def words(environment: Environment, machine: Machine, goal: Goal) -> tuple[str, ...]:
+    """What follows the module's name on the command line of a launch."""
     model = llama_8b(tool_call_parser="qwen25", reasoning_parser="qwen3")
-    few, many = Goal(context=4096, concurrency=4), Goal()
-    return [
-        pytest.param(choose(model, laptop(ram_gib=64), few, engine="sglang", reason=""), id="cpu"),
-        pytest.param(choose(model, gpus(1, total_gib=80), many, engine="sglang", reason=""), id="one-gpu"),
-        pytest.param(choose(model, gpus(1, total_gib=24), few, engine="sglang", reason=""), id="small-gpu"),
-        pytest.param(choose(model, gpus(4, total_gib=12), few, engine="sglang", reason=""), id="four-gpus"),
-    ]
-
-
-@pytest.mark.parametrize("plan", plans())
-def test_sglangs_own_parser_takes_every_flag_of_a_launch(environment: Environment, plan: Plan) -> None:
     launch = SGLang().launch(
-        plan,
+        choose(model, machine, goal, engine="sglang", reason=""),
         environment=environment,
         model_path="/weights",
         served_name="org/model:latest",
@@ -123,8 +130,14 @@ def test_sglangs_own_parser_takes_every_flag_of_a_launch(environment: Environmen
         api_key="sk-0123456789",
         extra=(),
     )
-    words = launch.argv[launch.argv.index("sglang.launch_server") + 1 :]
-    assert run(environment, PARSE, *words) == [[], "/weights", "org/model-latest", 31234]
+    return launch.argv[launch.argv.index("sglang.launch_server") + 1 :]
+
+
+def test_sglangs_own_parser_takes_every_flag_of_a_launch(environment: Environment) -> None:
+    goals = (Goal(), Goal(context=4096, concurrency=4))
+    lines = [words(environment, machine, goal) for machine in MACHINES for goal in goals]
+    assert any("--tp-size" in line for line in lines)
+    assert run(environment, PARSE, json.dumps(lines)) == "ok"
 
 
 def test_its_scripts_work_where_the_environment_stands(environment: Environment) -> None:

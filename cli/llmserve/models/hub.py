@@ -56,8 +56,8 @@ def reachable(timeout: float = 2.0) -> bool:
     answers: Queue[bool] = Queue()
     threading.Thread(target=lambda: answers.put(_answers(hub_url(), timeout)), daemon=True).start()
     try:
-        return answers.get(timeout=timeout)  # name resolution knows no time limit of its own
-    except Empty:
+        return answers.get(timeout=timeout)
+    except Empty:  # name resolution knows no time limit of its own
         return False
 
 

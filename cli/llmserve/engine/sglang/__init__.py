@@ -1,0 +1,59 @@
+"""SGLang: from its own wheels on GPUs, and the same unmodified SGLang on CPU torch through its platform plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from llmserve.engine import environments
+from llmserve.engine.base import Address, Environment, Facts, Failure, Launch, Progress
+from llmserve.engine.recipes import Device
+from llmserve.engine.sglang import facts as figures
+from llmserve.engine.sglang import failures, phases
+from llmserve.engine.sglang import launch as command
+from llmserve.plan.plan import Plan
+
+
+class SGLang:
+    """The engine for GPUs; it also serves from a CPU, slowly, which is enough to try and to test."""
+
+    name: ClassVar[str] = "sglang"
+    ready_path: ClassVar[str] = "/ready"
+    info_path: ClassVar[str] = "/server_info"
+
+    def environment(self, device: Device | None = None) -> Environment | None:
+        """The best environment, or the best one for ``device``; None when SGLang is not installed."""
+        return environments.find(self.name, distribution="sglang", module="sglang", device=device)
+
+    def launch(
+        self,
+        plan: Plan,
+        *,
+        environment: Environment,
+        model_path: str,
+        served_name: str,
+        address: Address,
+        api_key: str | None,
+        extra: tuple[str, ...],
+    ) -> Launch:
+        return command.launch(
+            plan,
+            environment=environment,
+            model_path=model_path,
+            name=served_name,
+            address=address,
+            api_key=api_key,
+            extra=extra,
+        )
+
+    def progress(self, line: str) -> Progress | None:
+        return phases.progress(line)
+
+    def failure(self, line: str) -> Failure | None:
+        return failures.failure(line)
+
+    def exit_failure(self, code: int) -> Failure | None:
+        return failures.exit_failure(code)
+
+    def facts(self, info: Mapping[str, Any], log: str) -> Facts:
+        return figures.facts(info, log)

@@ -1,0 +1,82 @@
+"""The command that starts SGLang for a plan."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+from llmserve.engine.base import Address, Environment, Launch
+from llmserve.errors import UsageError
+from llmserve.plan.plan import Plan
+
+CONFIG = "sglang.yaml"
+_KEY_FLAGS = ("--api-key", "--admin-api-key")
+
+
+def served_name(name: str) -> str:
+    """``name`` as SGLang can serve it: it reads what follows a colon as the name of a LoRA adapter."""
+    return name.replace(":", "-")
+
+
+def launch(
+    plan: Plan,
+    *,
+    environment: Environment,
+    model_path: str,
+    name: str,
+    address: Address,
+    api_key: str | None,
+    extra: tuple[str, ...],
+) -> Launch:
+    """``python -m sglang.launch_server`` with the plan's flags; a key goes through a private file, never through argv.
+
+    Raises:
+        UsageError: the user's flags and the key's file exclude each other, or SGLang cannot take the key.
+    """
+    _check(api_key, extra)
+    own = ("--model-path", model_path, "--served-model-name", served_name(name))
+    where = ("--host", address.host, "--port", str(address.port))
+    planned = tuple(word for flag in plan.flags for word in (flag.name, flag.value) if word is not None)
+    # -P keeps the folder that llmserve was called from off the import path
+    python = (environment.python, "-P", "-m", "sglang.launch_server")
+    return Launch(
+        argv=(*python, *(("--config", f"{{dir}}/{CONFIG}") if api_key else ()), *own, *where, *planned, *extra),
+        env=_environment(plan, environment),
+        files={CONFIG: f"api-key: {json.dumps(api_key)}\n"} if api_key else {},
+        secrets=(*((api_key,) if api_key else ()), *_keys_in(extra)),
+    )
+
+
+def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
+    """The weights are on the disk by now: nothing may be fetched, and nothing is reported to anybody."""
+    variables = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if plan.gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(plan.gpus)
+    if environment.managed and environment.device == "cpu":
+        # SGLANG_USE_CPU_ENGINE=1 would import compiled kernels that do not exist
+        variables |= {"SGLANG_PLATFORM": "llmserve_cpu", "SGLANG_USE_CPU_ENGINE": "0"}
+    if environment.managed:
+        variables["PYTHONPATH"] = ""
+    return variables
+
+
+def _check(api_key: str | None, extra: tuple[str, ...]) -> None:
+    if api_key and "--config" in extra:
+        raise UsageError(
+            "SGLang takes one --config, and llmserve needs it to hand over the API key.",
+            hint="Write the settings of your file as flags, or serve without a key.",
+        )
+    if api_key and (api_key.startswith("-") or not api_key.isprintable()):
+        raise UsageError("SGLang cannot take this API key: it begins with '-' or holds control characters.")
+
+
+def _keys_in(extra: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys that the user wrote among the engine's flags: they are kept out of the log as well."""
+    spaced = [value for flag, value in itertools.pairwise(extra) if flag in _KEY_FLAGS]
+    joined = [word.split("=", 1)[1] for word in extra if word.startswith(tuple(f"{flag}=" for flag in _KEY_FLAGS))]
+    return tuple(value for value in (*spaced, *joined) if value)
