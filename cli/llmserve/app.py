@@ -85,6 +85,8 @@ def run(args: list[str]) -> int:
         outcome: Any = app(
             args or ["--help"], standalone_mode=False, prog_name="llmserve", obj=output, default_map=settings.defaults()
         )
+        if outcome == InterruptedByUser.exit_code:  # Typer's answer to Ctrl-C
+            return output.fail(InterruptedByUser("Interrupted."))
         if isinstance(outcome, Result):
             output.show(outcome)
             return outcome.exit_code

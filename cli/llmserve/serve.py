@@ -53,6 +53,11 @@ class Prepared:
     environment: Environment | None
     why: str = ""
 
+    @property
+    def served_name(self) -> str:
+        """The id that the API shows; SGLang reads what follows a colon as the name of a LoRA adapter."""
+        return self.model.name.replace(":", "-")
+
 
 def prepare(order: Order, steps: Steps) -> Prepared:
     """Resolve the name and plan its service. Fetches headers at most."""
@@ -85,7 +90,7 @@ def run(order: Order, prepared: Prepared, steps: Steps) -> launch.Running:
         )
 
     wish = launch.Wish(name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model))
-    return launch.start(make, wish, model=prepared.model.name, api_key=order.api_key)
+    return launch.start(make, wish, model=prepared.served_name, api_key=order.api_key)
 
 
 def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch:
@@ -96,7 +101,7 @@ def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch
         plan,
         environment=prepared.environment or missing,
         model_path=path,
-        served_name=prepared.model.name,
+        served_name=prepared.served_name,
         address=Address(host=order.host, port=port),
         api_key=order.api_key,
         extra=order.extra,
@@ -125,7 +130,7 @@ def _candidate(order: Order) -> tuple[Candidate, str]:
 
 
 def _environment(name: EngineName, plan: Plan) -> Environment | None:
-    found = engines.engine(name).environment()
+    found = engines.engine(name).environment(plan.device)
     if found and plan.device == "gpu" and found.device == "cpu":
         raise LlmserveError(
             f"The installed {name} is built for the CPU, and this plan needs a GPU.",
@@ -149,7 +154,7 @@ def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: 
         url=Address(host=order.host, port=port).url,
         host=order.host,
         port=port,
-        model=prepared.model.name,
+        model=prepared.served_name,
         engine=prepared.plan.engine,
         engine_version=environment.version if environment else "",
         plan=prepared.plan,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +33,19 @@ class Cli:
     home: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     env: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+
+    @property
+    def temporary(self) -> Path:
+        """The folder for temporary files; not under ``home``, whose path is too long for Unix sockets."""
+        folder = Path(tempfile.gettempdir()) / f"mark-{self.mark[:8]}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def litter(self) -> list[Path]:
+        """Temporary files, and shared memory that is newer than this test."""
+        segments = [path for path in Path("/dev/shm").iterdir() if path.stat().st_mtime > self.began]
+        return [*self.temporary.iterdir(), *(path for path in segments if path.name.startswith("sglang"))]
 
     def environment(self) -> dict[str, str]:
         own = {
@@ -37,6 +53,7 @@ class Cli:
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "LLMSERVE_TEST_MARK": self.mark,
             "COLUMNS": "100",
+            "TMPDIR": str(self.temporary),
         }
         return {**os.environ, **own, **self.env}
 
@@ -75,6 +92,7 @@ class Cli:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 @pytest.fixture
@@ -117,5 +135,6 @@ def serve(engine: str, factory: pytest.TempPathFactory, env: dict[str, str]) -> 
         down = cli.json("down", "--all")
         assert down["status"] == "ok", down
         assert cli.processes() == {}
+        assert cli.litter() == []
     finally:
         cli.clean()

@@ -33,6 +33,7 @@ def refused(cli: Cli, *args: str, code: int, says: str, timeout: float = 120, en
     assert done.stderr.splitlines()[-1].startswith("  "), "a refusal ends with what to type next"
     assert "Traceback" not in done.stderr
     wait_for(lambda: not cli.processes(), 15)
+    assert cli.litter() == []
     return done.stderr
 
 

@@ -54,6 +54,7 @@ def nothing_left(cli: Cli, port: int) -> None:
     wait_for(lambda: not cli.processes(), 15)
     assert closed(port)
     assert state_files(cli) == []
+    assert cli.litter() == []
 
 
 def start(cli: Cli, engine: str, *more: str) -> subprocess.Popen[str]:
@@ -93,6 +94,7 @@ def test_an_engine_that_dies_is_told_from_one_that_was_stopped(cli: Cli, engine:
     assert "Traceback" not in err
     wait_for(lambda: not cli.processes(), 15)
     assert record(cli)["state"] == "failed"
+    assert cli.litter() == []
     assert closed(server["port"])
 
 
@@ -118,6 +120,7 @@ def test_killing_any_process_of_ours_ends_the_engine(cli: Cli, victim: str) -> N
     assert victim == "up" or record(cli)["state"] == "died"
     assert cli.run("down", "--all").returncode == 0
     assert state_files(cli) == []
+    assert cli.litter() == []
 
 
 @embedded

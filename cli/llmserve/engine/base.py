@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from llmserve.plan.plan import Plan
 
+Device = Literal["gpu", "cpu"]
+
 Stage = Literal["start", "load", "kv_cache", "graphs", "warmup"]
 """What an engine does between its launch and its readiness, in order."""
 
@@ -21,13 +23,14 @@ class Environment:
     python: str
     managed: bool
     path: str | None = None
-    device: Literal["gpu", "cpu"] = "cpu"
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
     """What to execute. ``files`` (name -> text) are written 0600 into the server's private folder first; ``{dir}``
-    in ``argv`` stands for that folder. ``secrets`` never reach a log. ``env`` is added to the parent's environment.
+    in ``argv`` and in the values of ``env`` stands for that folder. ``secrets`` never reach a log. ``env`` is added to
+    the parent's environment.
     """
 
     argv: tuple[str, ...]
@@ -97,9 +100,10 @@ class Engine(Protocol):
 
     name: ClassVar[str]
     ready_path: ClassVar[str]  # answers 200 when the engine believes it is ready
+    shared_memory: ClassVar[tuple[str, ...]]  # how the names of its segments in /dev/shm begin
 
-    def environment(self) -> Environment | None:
-        """The best installed environment, or None. Must not import the engine."""
+    def environment(self, device: Device | None = None) -> Environment | None:
+        """The best installed environment (for ``device``), or None. Must not import the engine."""
 
     def launch(
         self,

@@ -22,8 +22,7 @@ import psutil
 
 from llmserve import paths
 from llmserve.engine import recipes
-from llmserve.engine.base import Environment
-from llmserve.engine.recipes import Device
+from llmserve.engine.base import Device, Environment
 from llmserve.errors import LlmserveError
 from llmserve.records import from_json
 

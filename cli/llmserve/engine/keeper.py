@@ -30,6 +30,7 @@ import psutil
 from llmserve import engine, paths
 from llmserve.engine import process, registry
 from llmserve.engine.base import Address, Failure, Launch, Progress
+from llmserve.engine.leftovers import Leftovers
 from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
 from llmserve.engine.server import Server
@@ -64,6 +65,7 @@ class Keeper:
         self.detached = False
         self.child: subprocess.Popen[bytes] | None = None
         self.pump: LogPump | None = None
+        self.leftovers = Leftovers(self.engine.shared_memory)
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._on_term)
@@ -95,7 +97,9 @@ class Keeper:
         for name, text in launch.files.items():
             paths.write_atomic(folder / name, text, mode=0o600)
         argv = [word.replace("{dir}", str(folder)) for word in launch.argv]
-        env = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_ENGINES} | launch.env
+        env = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_ENGINES}
+        env |= {name: value.replace("{dir}", str(folder)) for name, value in launch.env.items()}
+        env["TMPDIR"] = self.leftovers.folder
         try:
             self.child = subprocess.Popen(
                 argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -109,7 +113,7 @@ class Keeper:
             self.child.stdout.fileno(), self.server.log, self.engine, launch.secrets, on_progress=self._on_progress
         )
         self.pump.start()
-        self._update(process=process.Identity.of(self.child.pid))
+        self._update(process=process.Identity.of(self.child.pid), temporary=self.leftovers.folder)
         return None
 
     def _until_ready(self) -> Failure | None:
@@ -185,6 +189,7 @@ class Keeper:
             self.pump.join(timeout=2)
 
     def _conclude(self, failure: Failure | None) -> int:
+        self.leftovers.remove()
         if failure is None:
             registry.remove(self.server)
             self._tell("stopped")

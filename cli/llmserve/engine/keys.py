@@ -15,7 +15,7 @@ from llmserve.errors import UsageError
 
 ENVIRONMENT = "LLMSERVE_API_KEY"
 FILE = "api-key"
-_SHAPE = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")  # what an Authorization header carries (RFC 6750), not guessable
+_SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+/=-]{7,511}")  # what an Authorization header carries (RFC 6750)
 
 
 def api_key(file: str | None, host: str) -> str | None:
@@ -32,7 +32,8 @@ def api_key(file: str | None, host: str) -> str | None:
         return None if is_loopback(host) else f"sk-{secrets.token_urlsafe(32)}"
     if not _SHAPE.fullmatch(key):
         raise UsageError(
-            "The API key must be 8 to 512 letters, digits or ._~+/=- characters.", hint="Make one: openssl rand -hex 24"
+            "The API key must be 8 to 512 letters, digits or ._~+/=-, a letter or digit first.",
+            hint="Make one: openssl rand -hex 24",
         )
     return key
 

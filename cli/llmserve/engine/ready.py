@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -50,11 +51,13 @@ class Readiness:
         """
         try:
             status, _ = self.request("GET", self.ready_path)
-            if status not in (200, 404):  # 404: an older engine without this route; the completion decides
-                return False
             self._check_owner()
-            return self._generates()
+            # 404: an older engine without this route; the completion decides
+            return status in (200, 404) and self._generates()
+        except ConnectionRefusedError:
+            return False
         except (OSError, http.client.HTTPException):
+            self._check_owner()
             return False
 
     def info(self, path: str) -> dict[str, Any]:
@@ -79,7 +82,12 @@ class Readiness:
             connection.close()
 
     def _check_owner(self) -> None:
-        if not any(listens(process, self.address.port) for process in self.processes()):
+        """Somebody listens, and it is none of ours (asked in this order: an engine of ours may be ending)."""
+        with socket.socket(socket.AF_INET6 if ":" in self.address.client_host else socket.AF_INET) as probe:
+            probe.settimeout(_QUICK)
+            listening = probe.connect_ex((self.address.client_host, self.address.port)) == 0
+        ours = any(listens(process, self.address.port) for process in self.processes())
+        if listening and not ours and self.processes():
             raise ForeignListenerError(self.address.port)
 
     def _generates(self) -> bool:

@@ -11,13 +11,11 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from llmserve import paths
 from llmserve.engine import wheel
+from llmserve.engine.base import Device
 from llmserve.errors import LlmserveError, UsageError
-
-Device = Literal["cpu", "gpu"]
 
 GIB = 1024**3
 TORCH_INDEX = "LLMSERVE_TORCH_INDEX"

@@ -70,7 +70,9 @@ def write(server: Server) -> None:
 
 
 def remove(server: Server) -> None:
-    """Forget a server: its folder goes, with log and key."""
+    """Forget a server: its folders go, with log and key."""
+    if server.temporary:
+        shutil.rmtree(server.temporary, ignore_errors=True)
     shutil.rmtree(server.directory, ignore_errors=True)
 
 
@@ -114,7 +116,9 @@ def claim(wanted: str | None, model: str) -> tuple[str, Path]:
         )
     name = wanted or _free_name(model, taken)
     folder = paths.servers_dir() / name
-    shutil.rmtree(folder, ignore_errors=True)  # what a failed or killed server of that name left
+    if former := read(folder):  # what a failed or killed server of that name left
+        remove(former)
+    shutil.rmtree(folder, ignore_errors=True)
     return name, paths.private_dir(folder)
 
 

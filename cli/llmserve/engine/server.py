@@ -21,7 +21,8 @@ class Server:
     """A server that llmserve started. ``url`` is the base URL for clients, ``model`` the id its API shows.
 
     ``keeper`` is llmserve's process beside the engine, ``process`` the engine's first one (None before it exists).
-    Times are seconds since the epoch. ``directory`` holds the log, this record, and the key if there is one.
+    Times are seconds since the epoch. ``directory`` holds the log, this record, and the key if there is one;
+    ``temporary`` is the engine's folder for temporary files.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Server:
     started_at: float = 0.0
     ready_at: float | None = None
     key_file: str | None = None
+    temporary: str | None = None
     facts: Facts | None = None
     error: dict[str, Any] | None = None
     version: int = RECORD_VERSION

@@ -7,7 +7,6 @@ import pytest
 
 from llmserve.engine.base import Address, Environment, Launch
 from llmserve.engine.sglang import SGLang
-from llmserve.engine.sglang.launch import served_name
 from llmserve.errors import UsageError
 from llmserve.plan.plan import Flag, Plan
 
@@ -39,7 +38,7 @@ def launch(plan: Plan = PLAN, *, environment: Environment = GPU, key: str | None
         plan,
         environment=environment,
         model_path="/weights",
-        served_name="org/model:latest",
+        served_name="org/model-latest",
         address=Address(host="127.0.0.1", port=30000),
         api_key=key,
         extra=tuple(extra.split()),
@@ -54,10 +53,6 @@ def test_the_command_line_is_the_plan_then_the_users_own_words() -> None:
         *("--tp-size", "2", "--enable-metrics"),
         *("--enable-metrics", "--tp", "1"),
     )
-
-
-def test_a_colon_would_name_an_adapter() -> None:
-    assert served_name("qwen2.5:0.5b") == "qwen2.5-0.5b"
 
 
 def test_the_key_stands_in_a_private_file_alone() -> None:

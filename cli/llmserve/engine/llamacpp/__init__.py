@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Address, Environment, Facts, Failure, Launch, Progress
+from llmserve.engine.base import Address, Device, Environment, Facts, Failure, Launch, Progress
 from llmserve.engine.llamacpp.failures import FAILURES
 from llmserve.plan.plan import Plan
 
@@ -24,8 +24,9 @@ class LlamaCpp:
     name: ClassVar[str] = "llamacpp"
     ready_path: ClassVar[str] = "/health"
     info_path: ClassVar[str] = "/props"
+    shared_memory: ClassVar[tuple[str, ...]] = ()
 
-    def environment(self) -> Environment | None:
+    def environment(self, device: Device | None = None) -> Environment | None:  # noqa: ARG002 - it serves from the CPU
         return environments.find(self.name, distribution="xllamacpp", module="xllamacpp")
 
     def launch(

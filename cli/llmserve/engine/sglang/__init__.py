@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Address, Environment, Facts, Failure, Launch, Progress
-from llmserve.engine.recipes import Device
+from llmserve.engine.base import Address, Device, Environment, Facts, Failure, Launch, Progress
 from llmserve.engine.sglang import facts as figures
 from llmserve.engine.sglang import failures, phases
 from llmserve.engine.sglang import launch as command
@@ -20,6 +19,7 @@ class SGLang:
     name: ClassVar[str] = "sglang"
     ready_path: ClassVar[str] = "/ready"
     info_path: ClassVar[str] = "/server_info"
+    shared_memory: ClassVar[tuple[str, ...]] = ("sglang_loads_", "sgl_shm_", "multi_tokenizer_args_", "nccl-")
 
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best environment, or the best one for ``device``; None when SGLang is not installed."""

@@ -13,11 +13,6 @@ CONFIG = "sglang.yaml"
 _KEY_FLAGS = ("--api-key", "--admin-api-key")
 
 
-def served_name(name: str) -> str:
-    """``name`` as SGLang can serve it: it reads what follows a colon as the name of a LoRA adapter."""
-    return name.replace(":", "-")
-
-
 def launch(
     plan: Plan,
     *,
@@ -34,7 +29,7 @@ def launch(
         UsageError: the user's flags and the key's file exclude each other, or SGLang cannot take the key.
     """
     _check(api_key, extra)
-    own = ("--model-path", model_path, "--served-model-name", served_name(name))
+    own = ("--model-path", model_path, "--served-model-name", name)
     where = ("--host", address.host, "--port", str(address.port))
     planned = tuple(word for flag in plan.flags for word in (flag.name, flag.value) if word is not None)
     # -P keeps the folder that llmserve was called from off the import path
@@ -60,6 +55,8 @@ def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
     if environment.managed and environment.device == "cpu":
         # SGLANG_USE_CPU_ENGINE=1 would import compiled kernels that do not exist
         variables |= {"SGLANG_PLATFORM": "llmserve_cpu", "SGLANG_USE_CPU_ENGINE": "0"}
+        # torch's TCPStore, the default, listens on every address of the machine and asks for no key
+        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = "file://{dir}/torch-rendezvous"
     if environment.managed:
         variables["PYTHONPATH"] = ""
     return variables
