@@ -17,13 +17,13 @@ up: $(READY) ## Set up and serve the best model for this machine
 
 test: lint $(SGLANG_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then real engines (llama.cpp and SGLang on the CPU)"
-	@$(BIN)/python -m pytest tests/unit tests/engine
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/engine
 
 test-unit: $(READY) ## Run the tests that need no engine, in seconds
 	@$(BIN)/python -m pytest -q tests/unit
 
 test-engine: $(SGLANG_READY) ## Run the tests against real engines
-	@$(BIN)/python -m pytest tests/engine
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/engine
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check cli tests docs

@@ -14,6 +14,7 @@ from llmserve.engine.sglang import SGLang
 from llmserve.hardware.machine import Machine
 from llmserve.plan.choose import choose
 from llmserve.plan.plan import Goal
+from tests.engine.conftest import require
 from tests.fakes.machines import gpus, laptop, llama_8b
 
 pytestmark = [pytest.mark.engine, pytest.mark.sglang]
@@ -21,9 +22,11 @@ pytestmark = [pytest.mark.engine, pytest.mark.sglang]
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
+    require("sglang")
     found = SGLang().environment()
-    if found is None or not found.managed:
-        pytest.skip("no managed SGLang: llmserve engine install sglang")
+    assert found
+    if not found.managed:
+        pytest.skip("SGLang is the current interpreter's own: llmserve engine install sglang")
     return found
 
 

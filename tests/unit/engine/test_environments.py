@@ -12,6 +12,7 @@ import pytest
 
 from llmserve import paths
 from llmserve.engine import environments, recipes
+from llmserve.engine.base import Device
 from llmserve.engine.environments import MANIFEST, Managed, Manifest
 from llmserve.errors import LlmserveError
 from llmserve.records import to_json
@@ -83,7 +84,7 @@ def test_a_managed_environment_says_where_its_python_is(folder: Path) -> None:
 def test_the_best_of_several_fits_the_machine_then_the_recipe_then_is_new(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def best(device: recipes.Device | None = None) -> str:
+    def best(device: Device | None = None) -> str:
         found = environments.find("sglang", distribution="sglang", module="sglang", device=device)
         assert found
         assert found.path
