@@ -9,7 +9,7 @@ from typing import Any
 from llmserve import engine as engines
 from llmserve import models
 from llmserve.engine import keys, launch, ports
-from llmserve.engine.base import Address, Environment, Launch
+from llmserve.engine.base import Address, Environment, Launch, Serving
 from llmserve.engine.server import Server
 from llmserve.errors import LlmserveError
 from llmserve.hardware.machine import Machine
@@ -97,8 +97,8 @@ def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch
     """The engine's exact command for this order."""
     plan = prepared.plan
     missing = Environment(engine=plan.engine, version="not installed", python="python", managed=False)
-    return engines.engine(plan.engine).launch(
-        plan,
+    serving = Serving(
+        plan=plan,
         environment=prepared.environment or missing,
         model_path=path,
         served_name=prepared.served_name,
@@ -106,6 +106,7 @@ def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch
         api_key=order.api_key,
         extra=order.extra,
     )
+    return engines.engine(plan.engine).launch(serving)
 
 
 def report(steps: Steps, progress: dict[str, Any]) -> None:

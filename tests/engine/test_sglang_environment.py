@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmserve.engine.base import Address, Environment
+from llmserve.engine.base import Address, Environment, Serving
 from llmserve.engine.sglang import SGLang
 from llmserve.hardware.machine import Machine
 from llmserve.plan.choose import choose
@@ -124,15 +124,15 @@ MACHINES = (
 def words(environment: Environment, machine: Machine, goal: Goal) -> tuple[str, ...]:
     """What follows the module's name on the command line of a launch."""
     model = llama_8b(tool_call_parser="qwen25", reasoning_parser="qwen3")
-    launch = SGLang().launch(
-        choose(model, machine, goal, engine="sglang", reason=""),
+    serving = Serving(
+        plan=choose(model, machine, goal, engine="sglang", reason=""),
         environment=environment,
         model_path="/weights",
-        served_name="org/model:latest",
+        served_name="org/model",
         address=Address(host="127.0.0.1", port=31234),
         api_key="sk-0123456789",
-        extra=(),
     )
+    launch = SGLang().launch(serving)
     return launch.argv[launch.argv.index("sglang.launch_server") + 1 :]
 
 

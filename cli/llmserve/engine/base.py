@@ -59,6 +59,19 @@ class Address:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """A plan made concrete: with which Python, from which files, under which name and address."""
+
+    plan: Plan
+    environment: Environment
+    model_path: str
+    served_name: str
+    address: Address
+    api_key: str | None = field(default=None, repr=False)
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """A log line understood: the engine is in ``stage``; ``done`` of ``total`` (in ``unit``) where it counts."""
 
@@ -105,18 +118,8 @@ class Engine(Protocol):
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best installed environment (for ``device``), or None. Must not import the engine."""
 
-    def launch(
-        self,
-        plan: Plan,
-        *,
-        environment: Environment,
-        model_path: str,
-        served_name: str,
-        address: Address,
-        api_key: str | None,
-        extra: tuple[str, ...],
-    ) -> Launch:
-        """The exact command for a plan; ``extra`` are the user's own flags, untouched and last."""
+    def launch(self, serving: Serving) -> Launch:
+        """The exact command; ``serving.extra`` are the user's own flags, untouched and last."""
 
     def progress(self, line: str) -> Progress | None:
         """What a log line says about the start-up, if anything."""

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from llmserve.models import builtin, hub_settings
-from llmserve.models.model import Model
+from llmserve.models.model import Model, Progress
 
 if TYPE_CHECKING:
     from llmserve.models.hub_api import Hub
 
 __all__ = ["fetch", "hub_url", "reachable"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with bytes done, bytes in all, and what is being done."""
 
 _SPARE = 64 * 1024**2
 """Left free on the disk: locks, listings and whatever else writes there meanwhile."""

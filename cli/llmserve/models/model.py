@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 Format = Literal["safetensors", "gguf"]
+
+Progress = Callable[[int, int, str], None]
+"""Told during a download: bytes done, bytes in all, and what is being fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)

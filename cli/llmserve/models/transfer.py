@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmserve.models import hub_settings
-from llmserve.models.hub import Progress
 from llmserve.models.hub_api import Hub
-from llmserve.models.model import Model
+from llmserve.models.model import Model, Progress
 
 _INTERVAL = 0.2  # seconds between two reports
 _PATIENCE = 15.0  # seconds that an interrupted transfer is given to end

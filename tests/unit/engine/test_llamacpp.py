@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmserve.engine.base import Address, Environment
+from llmserve.engine.base import Address, Environment, Serving
 from llmserve.engine.llamacpp import LlamaCpp
 from llmserve.engine.llamacpp.runner import FlagError, apply
 from llmserve.plan.choose import choose
@@ -70,11 +70,12 @@ def plan() -> Plan:
 
 
 def test_the_command_carries_no_key_and_ends_with_the_users_own_flags() -> None:
-    launch = LlamaCpp().launch(
-        plan(), environment=Environment(engine="llamacpp", version="1", python="/py", managed=False),
+    serving = Serving(
+        plan=plan(), environment=Environment(engine="llamacpp", version="1", python="/py", managed=False),
         model_path="/m.gguf", served_name="m", address=Address(host="127.0.0.1", port=1), api_key="sk-secret",
         extra=("--n-predict", "8"),
     )  # fmt: skip
+    launch = LlamaCpp().launch(serving)
     assert launch.argv[-2:] == ("--n-predict", "8")
     assert "sk-secret" not in " ".join(launch.argv) + repr(launch)
     assert launch.files == {"engine.key": "sk-secret"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmserve.engine.base import Address, Environment, Launch
+from llmserve.engine.base import Address, Environment, Launch, Serving
 from llmserve.engine.sglang import SGLang
 from llmserve.errors import UsageError
 from llmserve.plan.plan import Flag, Plan
@@ -34,8 +34,8 @@ KEY = "sk-0123456789"
 
 
 def launch(plan: Plan = PLAN, *, environment: Environment = GPU, key: str | None = None, extra: str = "") -> Launch:
-    return SGLang().launch(
-        plan,
+    serving = Serving(
+        plan=plan,
         environment=environment,
         model_path="/weights",
         served_name="org/model-latest",
@@ -43,6 +43,7 @@ def launch(plan: Plan = PLAN, *, environment: Environment = GPU, key: str | None
         api_key=key,
         extra=tuple(extra.split()),
     )
+    return SGLang().launch(serving)
 
 
 def test_the_command_line_is_the_plan_then_the_users_own_words() -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Address, Device, Environment, Facts, Failure, Launch, Progress
+from llmserve.engine.base import Device, Environment, Facts, Failure, Launch, Progress, Serving
 from llmserve.engine.llamacpp.failures import FAILURES
-from llmserve.plan.plan import Plan
 
 _STAGES: tuple[tuple[str, Progress], ...] = (
     ("load_model: loading model", Progress(stage="load")),
@@ -29,25 +28,18 @@ class LlamaCpp:
     def environment(self, device: Device | None = None) -> Environment | None:  # noqa: ARG002 - it serves from the CPU
         return environments.find(self.name, distribution="xllamacpp", module="xllamacpp")
 
-    def launch(
-        self,
-        plan: Plan,
-        *,
-        environment: Environment,
-        model_path: str,
-        served_name: str,
-        address: Address,
-        api_key: str | None,
-        extra: tuple[str, ...],
-    ) -> Launch:
+    def launch(self, serving: Serving) -> Launch:
         """``-P`` keeps this package's folder off the import path of the child, which may be another environment."""
-        own = ("--model", model_path, "--alias", served_name, "--host", address.host, "--port", str(address.port))
-        planned = tuple(word for flag in plan.flags for word in (flag.name, flag.value) if word is not None)
-        key = ("--api-key-file", "{dir}/engine.key") if api_key else ()
+        address, key = serving.address, serving.api_key
+        own = ("--model", serving.model_path, "--alias", serving.served_name)
+        where = ("--host", address.host, "--port", str(address.port))
+        secret = ("--api-key-file", "{dir}/engine.key") if key else ()
+        planned = tuple(word for flag in serving.plan.flags for word in (flag.name, flag.value) if word is not None)
+        runner = (serving.environment.python, "-P", str(Path(__file__).with_name("runner.py")))
         return Launch(
-            argv=(environment.python, "-P", str(Path(__file__).with_name("runner.py")), *own, *key, *planned, *extra),
-            files={"engine.key": api_key} if api_key else {},
-            secrets=(api_key,) if api_key else (),
+            argv=(*runner, *own, *where, *secret, *planned, *serving.extra),
+            files={"engine.key": key} if key else {},
+            secrets=(key,) if key else (),
         )
 
     def progress(self, line: str) -> Progress | None:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Address, Device, Environment, Facts, Failure, Launch, Progress
+from llmserve.engine.base import Device, Environment, Facts, Failure, Launch, Progress, Serving
 from llmserve.engine.sglang import facts as figures
 from llmserve.engine.sglang import failures, phases
 from llmserve.engine.sglang import launch as command
-from llmserve.plan.plan import Plan
 
 
 class SGLang:
@@ -25,26 +24,8 @@ class SGLang:
         """The best environment, or the best one for ``device``; None when SGLang is not installed."""
         return environments.find(self.name, distribution="sglang", module="sglang", device=device)
 
-    def launch(
-        self,
-        plan: Plan,
-        *,
-        environment: Environment,
-        model_path: str,
-        served_name: str,
-        address: Address,
-        api_key: str | None,
-        extra: tuple[str, ...],
-    ) -> Launch:
-        return command.launch(
-            plan,
-            environment=environment,
-            model_path=model_path,
-            name=served_name,
-            address=address,
-            api_key=api_key,
-            extra=extra,
-        )
+    def launch(self, serving: Serving) -> Launch:
+        return command.launch(serving)
 
     def progress(self, line: str) -> Progress | None:
         return phases.progress(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
-from llmserve.engine.base import Address, Environment, Launch
+from llmserve.engine.base import Environment, Launch, Serving
 from llmserve.errors import UsageError
 from llmserve.plan.plan import Plan
 
@@ -13,32 +13,24 @@ CONFIG = "sglang.yaml"
 _KEY_FLAGS = ("--api-key", "--admin-api-key")
 
 
-def launch(
-    plan: Plan,
-    *,
-    environment: Environment,
-    model_path: str,
-    name: str,
-    address: Address,
-    api_key: str | None,
-    extra: tuple[str, ...],
-) -> Launch:
+def launch(serving: Serving) -> Launch:
     """``python -m sglang.launch_server`` with the plan's flags; a key goes through a private file, never through argv.
 
     Raises:
         UsageError: the user's flags and the key's file exclude each other, or SGLang cannot take the key.
     """
-    _check(api_key, extra)
-    own = ("--model-path", model_path, "--served-model-name", name)
-    where = ("--host", address.host, "--port", str(address.port))
-    planned = tuple(word for flag in plan.flags for word in (flag.name, flag.value) if word is not None)
+    key, extra = serving.api_key, serving.extra
+    _check(key, extra)
+    own = ("--model-path", serving.model_path, "--served-model-name", serving.served_name)
+    where = ("--host", serving.address.host, "--port", str(serving.address.port))
+    planned = tuple(word for flag in serving.plan.flags for word in (flag.name, flag.value) if word is not None)
     # -P keeps the folder that llmserve was called from off the import path
-    python = (environment.python, "-P", "-m", "sglang.launch_server")
+    python = (serving.environment.python, "-P", "-m", "sglang.launch_server")
     return Launch(
-        argv=(*python, *(("--config", f"{{dir}}/{CONFIG}") if api_key else ()), *own, *where, *planned, *extra),
-        env=_environment(plan, environment),
-        files={CONFIG: f"api-key: {json.dumps(api_key)}\n"} if api_key else {},
-        secrets=(*((api_key,) if api_key else ()), *_keys_in(extra)),
+        argv=(*python, *(("--config", f"{{dir}}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
+        env=_environment(serving.plan, serving.environment),
+        files={CONFIG: f"api-key: {json.dumps(key)}\n"} if key else {},
+        secrets=(*((key,) if key else ()), *_keys_in(extra)),
     )
 
 
