@@ -109,7 +109,7 @@ ServerArgs.add_cli_args(parser)
 for words in json.loads(sys.argv[1]):
     parsed, unknown = parser.parse_known_args(words)
     assert not unknown, (unknown, words)
-    assert (parsed.model_path, parsed.served_model_name, parsed.port) == ("/weights", "org/model-latest", 31234)
+    assert (parsed.model_path, parsed.served_model_name, parsed.port) == ("/weights", "org/model", 31234)
 print(json.dumps("ok"))
 """
 
