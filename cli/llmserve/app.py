@@ -99,6 +99,11 @@ def run(args: list[str]) -> int:
         return output.fail(InterruptedByUser("Interrupted."))
     except BrokenPipeError:
         return output.closed()
+    except OSError as error:
+        what = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        return output.fail(
+            LlmserveError(f"The system refused: {what}.", hint="`llmserve doctor` checks disks and memory.")
+        )
     except Exception as error:  # the last resort: no traceback reaches a user who did not ask for it
         return output.fail_unexpected(error)
 

@@ -74,12 +74,14 @@ def _to_copy(server: Server) -> str:
 
 def dry_run(plan: Plan, launch: Launch, *, messages: tuple[str, ...]) -> Result:
     """The plan, and the exact engine command; the text of files that hold a key is left out."""
-    env = [f"{name}={shlex.quote(value)}" for name, value in sorted(launch.env.items())]
+    # what lies in the server's own folder is for that server: the command works without
+    environment = {name: value for name, value in launch.env.items() if "{dir}" not in value}
+    env = [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
     command = " ".join([*env, shlex.join(launch.argv)])
     data = {
         "plan": to_json(plan),
         "command": list(launch.argv),
-        "environment": dict(launch.env),
+        "environment": environment,
         "files": sorted(launch.files),
     }
     return Result(data=data, human=f"{explain.describe(plan)}\n\nCommand:\n{command}", quiet=command, messages=messages)

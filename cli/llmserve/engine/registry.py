@@ -85,9 +85,9 @@ def _corrected(server: Server) -> Server:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """Hold the registry while a name and a port are chosen, so that two ``up`` never take the same."""
-    folder = paths.private_dir(paths.servers_dir())
+    folder = paths.servers_dir()
     try:
-        lock = (folder / ".lock").open("w")
+        lock = (paths.private_dir(folder) / ".lock").open("w")
     except OSError as error:
         raise LlmserveError(
             f"The state folder {folder} cannot be written: {error.strerror}.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 
+from llmserve import paths
 from llmserve.engine.base import Environment, Launch, Serving
 from llmserve.errors import UsageError
 from llmserve.plan.plan import Plan
@@ -41,6 +43,8 @@ def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONUNBUFFERED": "1",
+        # kernels compiled at the first start serve the next ones; the default place is the temporary folder
+        "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR", str(paths.cache_dir() / "torchinductor")),
     }
     if plan.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(plan.gpus)
