@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from llmserve import engine as engines
@@ -17,7 +18,7 @@ from llmserve.models.model import Candidate, Model
 from llmserve.output.steps import Steps
 from llmserve.output.text import gib
 from llmserve.plan import choose, defaults, explain
-from llmserve.plan.plan import EngineName, Goal, Plan
+from llmserve.plan.plan import Goal, Plan
 
 STEPS = ("resolve", "plan", "fetch", "start", "load", "KV cache", "graphs", "warm-up", "ready")
 """What a start goes through, as it is shown."""
@@ -69,13 +70,13 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     steps.begin("plan")
     plan = choose.choose(model, order.machine, order.goal, engine=name, reason=reason)
     steps.finish("plan", explain.verdict(plan))
-    return Prepared(model=model, plan=plan, environment=_environment(name, plan), why=why)
+    return Prepared(model=model, plan=plan, environment=_environment(plan), why=why)
 
 
-def run(order: Order, prepared: Prepared, steps: Steps) -> launch.Running:
+def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> launch.Running:
     """Fetch the weights and start the engine. Raises what is in the way before anything is loaded."""
     if prepared.environment is None:
-        engines.environment(prepared.plan.engine)  # raises, with the command that installs it
+        _refuse_missing(prepared.plan)
     ports.check_port(order.host, order.port)
     steps.begin("fetch", "in place" if not prepared.model.missing_bytes else gib(prepared.model.missing_bytes))
     path = models.fetch(prepared.model, lambda done, total, detail: steps.update(
@@ -90,7 +91,7 @@ def run(order: Order, prepared: Prepared, steps: Steps) -> launch.Running:
         )
 
     wish = launch.Wish(name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model))
-    return launch.start(make, wish, model=prepared.served_name, api_key=order.api_key)
+    return launch.start(keeper, make, wish, model=prepared.served_name, api_key=order.api_key)
 
 
 def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch:
@@ -130,15 +131,19 @@ def _candidate(order: Order) -> tuple[Candidate, str]:
     return models.resolve("tiny"), f"A built-in stand-in is served, since {reason}."
 
 
-def _environment(name: EngineName, plan: Plan) -> Environment | None:
-    found = engines.engine(name).environment(plan.device)
-    if found and plan.device == "gpu" and found.device == "cpu":
-        raise LlmserveError(
-            f"The installed {name} is built for the CPU, and this plan needs a GPU.",
-            hint=f"Run `llmserve engine install {name} --device gpu`.",
-            code="engine_missing",
-        )
-    return found
+def _environment(plan: Plan) -> Environment | None:
+    """Where the engine is installed for the plan's device. (llama.cpp has one build for both.)"""
+    found = engines.engine(plan.engine).environment(plan.device)
+    return None if found and plan.device == "gpu" and found.device == "cpu" else found
+
+
+def _refuse_missing(plan: Plan) -> None:
+    engines.environment(plan.engine)  # raises where there is none at all
+    raise LlmserveError(
+        f"The installed {plan.engine} is built for the CPU, and this plan needs a GPU.",
+        hint=f"Run `llmserve engine install {plan.engine} --device gpu`.",
+        code="engine_missing",
+    )
 
 
 def _summary(model: Model) -> str:

@@ -14,7 +14,7 @@ from llmserve.commands import card
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
 from llmserve.engine import keys
-from llmserve.engine.launch import Running
+from llmserve.engine.launch import Running, waiting_keeper
 from llmserve.engine.server import Server
 from llmserve.errors import InterruptedByUser, UsageError
 from llmserve.output import Output
@@ -104,9 +104,9 @@ def _dry_run(order: serve.Order, output: Output) -> Result:
 
 
 def _serve(order: serve.Order, output: Output, *, detach: bool) -> Result | int:
-    with _steps(output, serve.STEPS) as shown:
+    with waiting_keeper() as keeper, _steps(output, serve.STEPS) as shown:
         prepared = serve.prepare(order, shown)
-        running = serve.run(order, prepared, shown)
+        running = serve.run(order, prepared, shown, keeper)
         with running.stopped_on_error():
             server = _until_ready(running, shown)
     result = card.ready(server, why=prepared.why, asked_port=order.port, detached=detach)

@@ -240,7 +240,13 @@ _UPDATES = threading.RLock()
 
 
 def main() -> int:
-    return Keeper(from_json(Request, json.loads(sys.stdin.readline()))).run()
+    order = sys.stdin.readline()
+    if not order:  # `up` found that it needs no keeper
+        return 0
+    request = from_json(Request, json.loads(order))
+    with (Path(request.server.directory) / "keeper.log").open("w") as errors:
+        os.dup2(errors.fileno(), sys.stderr.fileno())
+    return Keeper(request).run()
 
 
 if __name__ == "__main__":

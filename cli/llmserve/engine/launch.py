@@ -87,10 +87,30 @@ class Running:
             self.keeper.stdin.flush()
 
 
+@contextlib.contextmanager
+def waiting_keeper() -> Iterator[subprocess.Popen[str]]:
+    """A keeper without a server yet: it starts up while this process plans. An error inside sends it away."""
+    keeper = subprocess.Popen(
+        [sys.executable, "-P", "-m", "llmserve.engine.keeper"],  # -P: the user's folder may hold a json.py
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield keeper
+    except BaseException:
+        with contextlib.suppress(OSError):
+            keeper.communicate()  # closes its input, which ends it
+        raise
+
+
 def start(
-    make: Callable[[str, Path, int], tuple[Server, Launch]], wish: Wish, *, model: str, api_key: str | None
+    keeper: subprocess.Popen[str],
+    make: Callable[[str, Path, int], tuple[Server, Launch]],
+    wish: Wish,
+    *,
+    model: str,
+    api_key: str | None,
 ) -> Running:
-    """Reserve a name and a port, start a keeper, and hand it the request that ``make(name, folder, port)`` builds.
+    """Reserve a name and a port, and hand ``keeper`` the request that ``make(name, folder, port)`` builds.
 
     The record is on disk before the reservation is let go, so two of these never take the same name or port.
     """
@@ -99,21 +119,12 @@ def start(
         port = choose_port(wish.host, wish.port, reserved=reserved)
         name, folder = registry.claim(wish.name, model)
         server, launch = make(name, folder, port)
-        keeper = _spawn_keeper(folder)
         server = replace(server, keeper=Identity.of(keeper.pid))
         registry.write(server)
     running = Running(keeper, server)
     request = Request(server=server, launch=launch, api_key=api_key, timeout=wish.timeout)
     running.say(json.dumps(to_json(request)))
     return running
-
-
-def _spawn_keeper(folder: Path) -> subprocess.Popen[str]:
-    with (folder / "keeper.log").open("w") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "llmserve.engine.keeper"],  # -P: the user's folder may hold a json.py
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
-        )  # fmt: skip
 
 
 def _error(event: dict[str, Any], server: Server) -> LlmserveError:
