@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
-from typer._click.core import Command, Context
+from typer._click.core import Command, Context, Parameter
 from typer._click.exceptions import ClickException
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from llmserve import settings
 from llmserve.errors import InterruptedByUser, LlmserveError, UsageError
@@ -56,6 +56,7 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
             command = load(name)
+            settings.check(name, (ctx.default_map or {}).get(name, {}), _settable(command))
         return name, command, rest
 
 
@@ -64,7 +65,24 @@ def load(name: str) -> Command:
     app: typer.Typer = importlib.import_module(f"llmserve.commands.{COMMANDS[name].module}").app
     command = typer.main.get_command(app)
     command.name = name
+    for parameter in _parameters(command):
+        if isinstance(parameter, TyperOption):
+            parameter.show_envvar = bool(parameter.envvar)  # LLMSERVE_UP_PORT and its like are named in the README
+            parameter.allow_from_autoenv = parameter.name not in _MODE
     return command
+
+
+_MODE = ("json", "quiet")  # Output reads these from the command line alone
+
+
+def _parameters(command: Command) -> list[Parameter]:
+    inner = command.commands.values() if isinstance(command, TyperGroup) else ()
+    return [*command.params, *(parameter for child in inner for parameter in _parameters(child))]
+
+
+def _settable(command: Command) -> set[str]:
+    options = (one.name for one in _parameters(command) if isinstance(one, TyperOption) and one.name)
+    return {*options, *(getattr(command, "commands", {}))} - {*_MODE}
 
 
 app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, epilog=EXIT_CODES)
@@ -83,7 +101,12 @@ def run(args: list[str]) -> int:
     output = Output.from_args(args)
     try:
         outcome: Any = app(
-            args or ["--help"], standalone_mode=False, prog_name="llmserve", obj=output, default_map=settings.defaults()
+            args or ["--help"],
+            standalone_mode=False,
+            prog_name="llmserve",
+            obj=output,
+            default_map=settings.defaults(),
+            auto_envvar_prefix="LLMSERVE",
         )
         if outcome == InterruptedByUser.exit_code:  # Typer's answer to Ctrl-C
             return output.fail(InterruptedByUser("Interrupted."))

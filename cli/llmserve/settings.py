@@ -1,12 +1,14 @@
 """Defaults from files: flags > environment > ./llmserve.toml > the user's config.toml > built in.
 
 A file has one table per command, keyed by option name: ``[up]`` / ``context = 8192``. Typer reads flags and
-``LLMSERVE_*`` variables itself and falls back on what :func:`defaults` returns.
+``LLMSERVE_UP_CONTEXT`` and the like itself, and falls back on what :func:`defaults` returns.
 """
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,21 @@ def defaults(project: Path = Path("llmserve.toml")) -> dict[str, dict[str, Any]]
             named = {name.replace("-", "_"): value for name, value in options.items()}
             merged[command] = merged.get(command, {}) | named
     return merged
+
+
+def check(command: str, options: dict[str, Any], known: Collection[str]) -> None:
+    """Refuse options that ``command`` does not have: a misspelt default that nobody reads helps nobody.
+
+    Raises:
+        UsageError: names the option and the nearest one.
+    """
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"A settings file sets {name!r} for `{command}`, which has no such option.",
+                hint=f"Did you mean {near[0]!r}?" if near else f"See `llmserve {command} --help`.",
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

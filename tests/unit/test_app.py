@@ -89,6 +89,26 @@ def test_a_defaults_file_stands_between_environment_and_built_in(
     assert "not valid TOML" in capsys.readouterr().err
 
 
+def test_every_option_has_an_environment_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMSERVE_UP_CONTEXT", "1024")
+    assert run(["up", "tiny", "--engine", "llamacpp", "--dry-run", "-q"]) == 0
+    assert "--ctx-size 4096" in capsys.readouterr().out
+    assert run(["up", "--help"]) == 0
+    assert "LLMSERVE_UP" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("key", "says"), [("contxt", "'context'"), ("json", "no such option")])
+def test_a_misspelt_default_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "llmserve.toml").write_text(f"[up]\n{key} = 1\n")
+    assert run(["up", "tiny", "--dry-run"]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_the_readme_names_every_command() -> None:
     readme = (TREE / "README.md").read_text(encoding="utf-8")
     assert [name for name in COMMANDS if f"`llmserve {name}" not in readme] == []
