@@ -13,7 +13,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 up: $(READY) ## Set up and serve the best model for this machine
-	@$(BIN)/llmserve up $(MODEL)
+	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
 test: lint $(SGLANG_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then real engines (llama.cpp and SGLang on the CPU)"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from typing import Any
 
 from llmserve.engine.base import Launch
@@ -68,7 +71,18 @@ def _to_copy(server: Server) -> str:
         f"curl {server.url}/chat/completions{authorization} -H 'Content-Type: application/json'"
         f" -d {shlex.quote(body)}\n"
         f'export OPENAI_BASE_URL={server.url} OPENAI_API_KEY="{key}"\n'
-        f"llmserve chat"
+        f"{_own_command()} chat"
+    )
+
+
+def _own_command() -> str:
+    """What to type for this program: its path where the shell would not find it, as after ``make up``."""
+    if shutil.which("llmserve"):
+        return "llmserve"
+    return (
+        shlex.quote(os.path.relpath(sys.argv[0]))
+        if sys.argv[0].endswith("llmserve")
+        else f"{sys.executable} -m llmserve"
     )
 
 
