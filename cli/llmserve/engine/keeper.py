@@ -3,7 +3,7 @@
 ``llmserve up`` starts one keeper per server, in a session of its own, and speaks with it over two pipes, so that
 nothing secret stands in an argument list:
 
-    stdin    one JSON :class:`Request`, then words: ``stop``, ``kill``, ``detach``. End of file means that ``up`` is
+    stdin    one JSON :class:`~llmserve.engine.launch.Request`, then words: ``stop``, ``kill``, ``detach``. End of file means that ``up`` is
              gone: the server goes too, unless it was detached.
     stdout   JSON lines: ``progress``, ``ready``, ``failed``, ``stopped``.
 
@@ -16,12 +16,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +30,17 @@ import psutil
 
 from llmserve import engine, paths
 from llmserve.engine import process, registry
-from llmserve.engine.base import Address, Failure, Launch, Progress
+from llmserve.engine.base import Address, Failure, Progress
+from llmserve.engine.launch import Request
 from llmserve.engine.leftovers import Leftovers
 from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
-from llmserve.engine.server import Server
 from llmserve.records import from_json, to_json
 
 GRACE = 10.0
 """Seconds that a stopping engine has for the answers it is giving, before it is killed."""
 
 _NOT_FOR_ENGINES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "LLMSERVE_API_KEY")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What ``up`` asks for. ``timeout`` in seconds until readiness."""
-
-    server: Server
-    launch: Launch
-    api_key: str | None
-    timeout: float
 
 
 class _StopError(BaseException):
@@ -71,11 +62,12 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `up`, which tells us
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        failure: Failure | None = None
         try:
             failure = self._serve()
+            self.stopping = True  # from here on SIGTERM means: hurry
         except _StopError:
-            failure = None
-        self.stopping = True
+            pass
         self._end()
         return self._conclude(failure)
 
@@ -83,9 +75,8 @@ class Keeper:
         """Start the engine and stay until it ends by itself."""
         if failure := self._start():
             return failure
-        threading.Thread(
-            target=self._obey, name="orders", daemon=True
-        ).start()  # after the fork, which wants one thread
+        # after the fork, which wants a single thread
+        threading.Thread(target=self._obey, name="orders", daemon=True).start()
         if failure := self._until_ready():
             return failure
         assert self.child is not None
@@ -146,8 +137,9 @@ class Keeper:
     def _ready(self, readiness: Readiness) -> None:
         info = readiness.info(self.engine.info_path)
         facts = self.engine.facts(info, self.server.log.read_text(encoding="utf-8", errors="replace"))
-        for name in self.request.launch.files:
-            (Path(self.server.directory) / name).unlink(missing_ok=True)  # read once; the key need not lie around
+        self._forget_files()
+        if self.pump is not None:
+            self.pump.cause = None  # what a start complained of does not explain a later end
         self._update(state="ready", ready_at=time.time(), facts=facts)
         self._tell("ready", server=to_json(self.server))
 
@@ -194,16 +186,21 @@ class Keeper:
             registry.remove(self.server)
             self._tell("stopped")
             return 0
-        for name in self.request.launch.files:
-            (Path(self.server.directory) / name).unlink(missing_ok=True)
+        self._forget_files()
         self._update(state="failed", error=to_json(failure))
         self._tell("failed", failure=to_json(failure), tail=list(self.pump.tail) if self.pump else [])
         return failure.exit_code
 
+    def _forget_files(self) -> None:
+        """Engines read their files once, at the start: the key need not lie around."""
+        for name in self.request.launch.files:
+            (Path(self.server.directory) / name).unlink(missing_ok=True)
+
     def _on_progress(self, progress: Progress) -> None:
         if progress.stage != self.server.stage:
             self._update(stage=progress.stage)
-        self._tell("progress", progress=to_json(progress))
+        if select.select([], [sys.stdout], [], 0)[1]:  # a stopped `up` must not stop the engine's log
+            self._tell("progress", progress=to_json(progress))
 
     def _on_term(self, *_: object) -> None:
         if self.stopping:  # the second time means: now

@@ -13,7 +13,6 @@ from typing import Any
 
 from llmserve.engine import registry
 from llmserve.engine.base import Launch
-from llmserve.engine.keeper import Request
 from llmserve.engine.ports import choose_port
 from llmserve.engine.process import Identity
 from llmserve.engine.server import Server
@@ -28,6 +27,16 @@ class Wish:
     name: str | None
     host: str
     port: int | None
+    timeout: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What ``up`` asks for. ``timeout`` in seconds until readiness."""
+
+    server: Server
+    launch: Launch
+    api_key: str | None
     timeout: float
 
 
