@@ -3,8 +3,8 @@
 ``llmserve up`` starts one keeper per server, in a session of its own, and speaks with it over two pipes, so that
 nothing secret stands in an argument list:
 
-    stdin    one JSON :class:`~llmserve.engine.launch.Request`, then words: ``stop``, ``kill``, ``detach``. End of file means that ``up`` is
-             gone: the server goes too, unless it was detached.
+    stdin    one JSON :class:`~llmserve.engine.launch.Request`, then words: ``stop`` (again: kill) or ``detach``. End of
+             file means that ``up`` is gone: the server goes too, unless it was detached.
     stdout   JSON lines: ``progress``, ``ready``, ``failed``, ``stopped``.
 
 SIGTERM stops the server (``llmserve down``), a second one kills it. If the keeper itself is killed, the kernel ends
