@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -165,6 +166,7 @@ def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: 
         engine_version=environment.version if environment else "",
         plan=prepared.plan,
         key_file=str(key_file) if key_file else None,
+        started_at=time.time(),
     )
 
 

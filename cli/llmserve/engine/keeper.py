@@ -20,6 +20,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -29,18 +30,15 @@ from typing import Any
 import psutil
 
 from llmserve import engine, paths
-from llmserve.engine import process, registry
+from llmserve.engine import keys, leftovers, process, registry
 from llmserve.engine.base import Address, Failure, Progress
 from llmserve.engine.launch import Request
-from llmserve.engine.leftovers import Leftovers
 from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
 from llmserve.records import from_json, to_json
 
 GRACE = 10.0
 """Seconds that a stopping engine has for the answers it is giving, before it is killed."""
-
-_NOT_FOR_ENGINES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "LLMSERVE_API_KEY")
 
 
 class _StopError(BaseException):
@@ -50,13 +48,14 @@ class _StopError(BaseException):
 class Keeper:
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.server = replace(request.server, keeper=process.Identity.of(os.getpid()), started_at=time.time())
+        self.server = replace(request.server, keeper=process.Identity.of(os.getpid()))
+        # not in the server's own folder: the path of a Unix socket may have 107 characters
+        self.server = replace(self.server, temporary=tempfile.mkdtemp(prefix="llmserve-"))
         self.engine = engine.engine(self.server.engine)
         self.stopping = False
         self.detached = False
         self.child: subprocess.Popen[bytes] | None = None
         self.pump: LogPump | None = None
-        self.leftovers = Leftovers(self.engine.shared_memory)
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._on_term)
@@ -88,9 +87,8 @@ class Keeper:
         for name, text in launch.files.items():
             paths.write_atomic(folder / name, text, mode=0o600)
         argv = [word.replace("{dir}", str(folder)) for word in launch.argv]
-        env = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_ENGINES}
-        env |= {name: value.replace("{dir}", str(folder)) for name, value in launch.env.items()}
-        env["TMPDIR"] = self.leftovers.folder
+        env = dict(os.environ) | {name: value.replace("{dir}", str(folder)) for name, value in launch.env.items()}
+        env["TMPDIR"] = self.server.temporary or ""
         try:
             self.child = subprocess.Popen(
                 argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -104,7 +102,7 @@ class Keeper:
             self.child.stdout.fileno(), self.server.log, self.engine, launch.secrets, on_progress=self._on_progress
         )
         self.pump.start()
-        self._update(process=process.Identity.of(self.child.pid), temporary=self.leftovers.folder)
+        self._update(process=process.Identity.of(self.child.pid))
         return None
 
     def _until_ready(self) -> Failure | None:
@@ -181,18 +179,19 @@ class Keeper:
             self.pump.join(timeout=2)
 
     def _conclude(self, failure: Failure | None) -> int:
-        self.leftovers.remove()
+        leftovers.sweep(self.server.temporary, self.engine.shared_memory, since=self.server.started_at)
         if failure is None:
             registry.remove(self.server)
             self._tell("stopped")
             return 0
         self._forget_files()
+        keys.forget(Path(self.server.directory))
         self._update(state="failed", error=to_json(failure))
         self._tell("failed", failure=to_json(failure), tail=list(self.pump.tail) if self.pump else [])
         return failure.exit_code
 
     def _forget_files(self) -> None:
-        """Engines read their files once, at the start: the key need not lie around."""
+        """Engines read their files once, at the start: a key need not lie around."""
         for name in self.request.launch.files:
             (Path(self.server.directory) / name).unlink(missing_ok=True)
 
@@ -237,6 +236,7 @@ _UPDATES = threading.RLock()
 
 
 def main() -> int:
+    os.umask(0o077)
     order = sys.stdin.readline()
     if not order:  # `up` found that it needs no keeper
         return 0

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from llmserve import paths
@@ -15,6 +16,7 @@ from llmserve.errors import UsageError
 
 ENVIRONMENT = "LLMSERVE_API_KEY"
 FILE = "api-key"
+_SECRETS = (ENVIRONMENT, "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN")
 _SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+/=-]{7,511}")  # what an Authorization header carries (RFC 6750)
 
 
@@ -42,6 +44,16 @@ def keep(key: str, folder: Path) -> Path:
     """Write the key where ``llmserve chat`` and the user find it, readable by its owner alone."""
     paths.write_atomic(folder / FILE, key + "\n", mode=0o600)
     return folder / FILE
+
+
+def forget(folder: Path) -> None:
+    """Remove the key of a server that does not run any more."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for processes that need none of the user's keys and tokens."""
+    return {name: value for name, value in environment.items() if name not in _SECRETS}
 
 
 def is_loopback(host: str) -> bool:

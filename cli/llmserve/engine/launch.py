@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmserve.engine import registry
+from llmserve.engine import keys, registry
 from llmserve.engine.base import Launch
 from llmserve.engine.ports import choose_port
 from llmserve.engine.process import Identity
@@ -67,9 +68,14 @@ class Running:
         )
 
     def stop(self) -> None:
-        """End the server and wait until nothing of it is left. Interrupted while waiting, it kills."""
+        """End the server and wait until nothing of it is left.
+
+        Interrupted while waiting, it has the engine killed; interrupted again, it kills the keeper, with which the
+        kernel ends the engine.
+        """
         self.say("stop")
-        while True:
+        impatient: tuple[Callable[[], None], ...] = (lambda: self.say("stop"), self.keeper.kill, lambda: None)
+        for hurry in impatient:
             try:
                 with contextlib.suppress(LlmserveError):
                     for _ in self.events():
@@ -77,7 +83,7 @@ class Running:
                 self.keeper.wait()
                 return
             except KeyboardInterrupt:
-                self.say("stop")
+                hurry()
 
     @contextlib.contextmanager
     def stopped_on_error(self) -> Iterator[None]:
@@ -102,6 +108,7 @@ def waiting_keeper() -> Iterator[subprocess.Popen[str]]:
     keeper = subprocess.Popen(
         [sys.executable, "-P", "-m", "llmserve.engine.keeper"],  # -P: the user's folder may hold a json.py
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+        env=keys.without_secrets(os.environ),
     )  # fmt: skip
     try:
         yield keeper

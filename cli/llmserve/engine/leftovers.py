@@ -8,39 +8,33 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 
 
-class Leftovers:
-    """A temporary folder for one engine (``folder``; its ``TMPDIR``), and its segments, known by ``prefixes``."""
+def sweep(folder: str | None, prefixes: tuple[str, ...], *, since: float) -> None:
+    """Remove an engine's temporary ``folder`` and its segments. To be called when its processes are gone.
 
-    def __init__(self, prefixes: Sequence[str]) -> None:
-        # not in the server's own folder: the path of a Unix socket may have 107 characters
-        self.folder = tempfile.mkdtemp(prefix="llmserve-")
-        self._prefixes = tuple(prefixes)
-        self._before = self._segments()
-
-    def remove(self) -> None:
-        """To be called when the engine's processes are gone.
-
-        A segment goes only if it has the engine's kind of name, is newer than the engine, belongs to this user, and is
-        mapped by no process that is alive: another engine may run beside this one.
-        """
-        shutil.rmtree(self.folder, ignore_errors=True)
-        new = self._segments() - self._before
-        for segment in new - _mapped() if new else ():
-            with contextlib.suppress(OSError):
-                if segment.stat().st_uid == os.getuid():
-                    segment.unlink()
-
-    def _segments(self) -> set[Path]:
+    A segment goes only if it has the engine's kind of name (``prefixes``), is younger than the engine (``since``, in
+    seconds since the epoch), belongs to this user, and is mapped by no process that is alive: another engine may run
+    beside this one.
+    """
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not prefixes or not SHARED_MEMORY.is_dir():
+        return
+    ours = {path for path in SHARED_MEMORY.iterdir() if path.name.startswith(prefixes) and _is_ours(path, since)}
+    for segment in ours - _mapped() if ours else ():
         with contextlib.suppress(OSError):
-            return {path for path in SHARED_MEMORY.iterdir() if path.name.startswith(self._prefixes)}
-        return set()
+            segment.unlink()
+
+
+def _is_ours(path: Path, since: float) -> bool:
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_uid == os.getuid() and status.st_mtime >= since
+    return False
 
 
 def _mapped() -> set[Path]:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmserve import paths
+from llmserve.engine import leftovers
 from llmserve.engine.server import RECORD_VERSION, Server
 from llmserve.errors import LlmserveError, UsageError
 from llmserve.records import from_json, to_json
@@ -70,9 +71,11 @@ def write(server: Server) -> None:
 
 
 def remove(server: Server) -> None:
-    """Forget a server: its folders go, with log and key."""
-    if server.temporary:
-        shutil.rmtree(server.temporary, ignore_errors=True)
+    """Forget a server that has ended: its folders go, with log and key, and what its engine left elsewhere."""
+    from llmserve.engine import engines
+
+    known = engines().get(server.engine)
+    leftovers.sweep(server.temporary, known.shared_memory if known else (), since=server.started_at)
     shutil.rmtree(server.directory, ignore_errors=True)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llmserve.engine.leftovers import SHARED_MEMORY, Leftovers
+from llmserve.engine.leftovers import SHARED_MEMORY, sweep
 
 linux = pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="no /dev/shm here")
 
@@ -28,12 +30,12 @@ with open(sys.argv[1], "r+b") as file:
 PREFIX = "llmserve-test-"
 
 
-def test_the_temporary_folder_goes_with_all_in_it() -> None:
-    leftovers = Leftovers(())
-    (Path(leftovers.folder) / "socket").touch()
-    assert Path(leftovers.folder).stat().st_mode & 0o777 == 0o700
-    leftovers.remove()
-    assert not Path(leftovers.folder).exists()
+def test_the_temporary_folder_goes_with_all_in_it(tmp_path: Path) -> None:
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "socket").touch()
+    sweep(str(tmp_path / "engine"), (), since=0)
+    sweep(None, (), since=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -50,7 +52,8 @@ def segments() -> Iterator[dict[str, Path]]:
 @linux
 def test_only_unused_segments_of_the_engines_own_go(segments: dict[str, Path]) -> None:
     segments["older"].touch()
-    leftovers = Leftovers([PREFIX])
+    os.utime(segments["older"], (1, 1))
+    since = time.time() - 1
     segments["ours"].touch()
     segments["foreign"].touch()
     with subprocess.Popen(
@@ -58,7 +61,7 @@ def test_only_unused_segments_of_the_engines_own_go(segments: dict[str, Path]) -
     ) as child:
         assert child.stdout
         child.stdout.readline()
-        leftovers.remove()
+        sweep(None, (PREFIX,), since=since)
         left = {kind for kind, path in segments.items() if path.exists()}
         child.kill()
     assert left == {"older", "used", "foreign"}

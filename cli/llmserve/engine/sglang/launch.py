@@ -12,7 +12,7 @@ from llmserve.errors import UsageError
 from llmserve.plan.plan import Plan
 
 CONFIG = "sglang.yaml"
-_KEY_FLAGS = ("--api-key", "--admin-api-key")
+_KEY_FLAGS = ("--api-k", "--api_k", "--admin-api", "--admin_api")  # argparse takes abbreviations
 
 
 def launch(serving: Serving) -> Launch:
@@ -70,6 +70,6 @@ def _check(api_key: str | None, extra: tuple[str, ...]) -> None:
 
 def _keys_in(extra: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that the user wrote among the engine's flags: they are kept out of the log as well."""
-    spaced = [value for flag, value in itertools.pairwise(extra) if flag in _KEY_FLAGS]
-    joined = [word.split("=", 1)[1] for word in extra if word.startswith(tuple(f"{flag}=" for flag in _KEY_FLAGS))]
+    spaced = [value for flag, value in itertools.pairwise(extra) if flag.startswith(_KEY_FLAGS) and "=" not in flag]
+    joined = [word.split("=", 1)[1] for word in extra if word.startswith(_KEY_FLAGS) and "=" in word]
     return tuple(value for value in (*spaced, *joined) if value)
