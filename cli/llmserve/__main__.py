@@ -12,9 +12,13 @@ def main() -> int:
     if args in (["--version"], ["-V"]):  # answered before Typer is imported: scripts ask this often
         print(f"llmserve {__version__}")
         return 0
-    from llmserve.app import run
+    try:
+        from llmserve.app import run
 
-    return run(args)
+        return run(args)
+    except KeyboardInterrupt:  # before there was anything to stop
+        print("Interrupted.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

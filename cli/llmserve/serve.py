@@ -13,7 +13,7 @@ from llmserve import models
 from llmserve.engine import keys, launch, ports
 from llmserve.engine.base import Address, Environment, Launch, Serving
 from llmserve.engine.server import Server
-from llmserve.errors import LlmserveError
+from llmserve.errors import LlmserveError, UsageError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Candidate, Model
 from llmserve.output.steps import Steps
@@ -58,11 +58,12 @@ class Prepared:
     @property
     def served_name(self) -> str:
         """The id that the API shows; SGLang reads what follows a colon as the name of a LoRA adapter."""
-        return self.model.name.replace(":", "-")
+        return self.model.name.replace(":", "-").lstrip("-") or "model"
 
 
 def prepare(order: Order, steps: Steps) -> Prepared:
     """Resolve the name and plan its service. Fetches headers at most."""
+    refuse_ours(order.extra)
     steps.begin("resolve", order.ref or "choosing a model")
     candidate, why = _candidate(order)
     name, reason = choose.choose_engine(candidate, order.machine, wish=order.engine)
@@ -72,6 +73,26 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     plan = choose.choose(model, order.machine, order.goal, engine=name, reason=reason)
     steps.finish("plan", explain.verdict(plan))
     return Prepared(model=model, plan=plan, environment=_environment(plan), why=why)
+
+
+_OURS = {
+    "--host": "--host", "--port": "--port", "--api-key": "--api-key-file", "--api-keys": "--api-key-file",
+    "--admin-api-key": "--api-key-file", "--served-model-name": "--name", "--alias": "--name",
+    "--model-path": "MODEL", "--model": "MODEL",
+}  # fmt: skip
+
+
+def refuse_ours(extra: tuple[str, ...]) -> None:
+    """Engine flags that would take away what llmserve promises: the address, the key, the model.
+
+    Raises:
+        UsageError: names llmserve's own way. Abbreviations count: SGLang's parser takes them.
+    """
+    for word in extra:
+        flag = word.partition("=")[0].replace("_", "-")
+        for theirs, own in _OURS.items():
+            if flag == theirs or (len(flag) >= 5 and theirs.startswith(flag) and flag.startswith("--")):
+                raise UsageError(f"{flag} cannot be given to the engine.", hint=f"Use llmserve's own {own}.")
 
 
 def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> launch.Running:

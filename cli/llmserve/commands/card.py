@@ -89,7 +89,7 @@ def _own_command() -> str:
 def dry_run(plan: Plan, launch: Launch, *, messages: tuple[str, ...]) -> Result:
     """The plan, and the exact engine command; the text of files that hold a key is left out."""
     # what lies in the server's own folder is for that server: the command works without
-    environment = {name: value for name, value in launch.env.items() if "{dir}" not in value}
+    environment = {name: value for name, value in launch.env.items() if "{llmserve-dir}" not in value}
     env = [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
     command = " ".join([*env, shlex.join(launch.argv)])
     data = {

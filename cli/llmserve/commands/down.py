@@ -46,7 +46,7 @@ def _chosen(names: list[str], *, all_servers: bool) -> list[Server]:
         return registry.servers()
     if names:
         return [registry.get(name) for name in dict.fromkeys(names)]
-    running = registry.running()
+    running = [server for server in registry.servers() if server.running or server.state == "died"]
     if len(running) > 1:
         known = ", ".join(server.name for server in running)
         raise UsageError(f"Several servers are running: {known}.", hint="Name the one to stop, or use --all.")

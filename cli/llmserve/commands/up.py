@@ -13,7 +13,7 @@ from llmserve import hardware, serve
 from llmserve.commands import card
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
-from llmserve.engine import keys
+from llmserve.engine import keys, ports
 from llmserve.engine.launch import Running, waiting_keeper
 from llmserve.engine.server import Server
 from llmserve.errors import InterruptedByUser, UsageError
@@ -87,6 +87,7 @@ def up(
         raise UsageError(f"There is no engine called {engine!r}.", hint="Use --engine auto, sglang or llamacpp.")
     if machine and not dry_run:
         raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
+    host = ports.numeric(host)
     order = serve.Order(
         ref=model, engine=engine, goal=Goal(context=context, concurrency=concurrency), host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
@@ -152,7 +153,8 @@ def _signals() -> Iterator[None]:
     def terminate(*_: object) -> None:
         raise _Terminated
 
-    before = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, terminate) for number in wanted}  # nohup ignores SIGHUP: so it stays
     try:
         yield
     finally:

@@ -28,9 +28,9 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What to execute. ``files`` (name -> text) are written 0600 into the server's private folder first; ``{dir}``
-    in ``argv`` and in the values of ``env`` stands for that folder. ``secrets`` never reach a log. ``env`` is added to
-    the parent's environment.
+    """What to execute. ``files`` (name -> text) are written 0600 into the server's private folder first, which
+    ``{llmserve-dir}`` stands for in ``argv`` and in the values of ``env``. ``secrets`` never reach a log. ``env`` is
+    added to the parent's environment.
     """
 
     argv: tuple[str, ...]

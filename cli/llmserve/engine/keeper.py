@@ -37,6 +37,8 @@ from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
 from llmserve.records import from_json, to_json
 
+_REPORT = "Please report this, with the files in `llmserve logs`' folder."
+
 GRACE = 10.0
 """Seconds that a stopping engine has for the answers it is giving, before it is killed."""
 
@@ -67,6 +69,8 @@ class Keeper:
             self.stopping = True  # from here on SIGTERM means: hurry
         except _StopError:
             pass
+        except Exception as error:  # an error of ours must not leave an engine behind
+            failure = Failure(code="internal", message=f"llmserve failed to keep the server: {error!r}.", hint=_REPORT)
         self._end()
         return self._conclude(failure)
 
@@ -84,10 +88,13 @@ class Keeper:
 
     def _start(self) -> Failure | None:
         launch, folder = self.request.launch, Path(self.server.directory)
+        self._update()
         for name, text in launch.files.items():
             paths.write_atomic(folder / name, text, mode=0o600)
-        argv = [word.replace("{dir}", str(folder)) for word in launch.argv]
-        env = dict(os.environ) | {name: value.replace("{dir}", str(folder)) for name, value in launch.env.items()}
+        argv = [word.replace("{llmserve-dir}", str(folder)) for word in launch.argv]
+        env = dict(os.environ) | {
+            name: value.replace("{llmserve-dir}", str(folder)) for name, value in launch.env.items()
+        }
         env["TMPDIR"] = self.server.temporary or ""
         try:
             self.child = subprocess.Popen(
@@ -102,7 +109,8 @@ class Keeper:
             self.child.stdout.fileno(), self.server.log, self.engine, launch.secrets, on_progress=self._on_progress
         )
         self.pump.start()
-        self._update(process=process.Identity.of(self.child.pid))
+        with contextlib.suppress(ProcessLookupError):  # it ended at once; `poll` will say how
+            self._update(process=process.Identity.of(self.child.pid))
         return None
 
     def _until_ready(self) -> Failure | None:
@@ -113,7 +121,7 @@ class Keeper:
             if code is not None:
                 return self._cause(code, "The engine ended while starting")
             try:
-                if readiness.check():
+                if readiness.check(within=max(1.0, deadline - time.monotonic())):
                     self._ready(readiness)
                     return None
             except ForeignListenerError as error:
@@ -134,12 +142,17 @@ class Keeper:
 
     def _ready(self, readiness: Readiness) -> None:
         info = readiness.info(self.engine.info_path)
-        facts = self.engine.facts(info, self.server.log.read_text(encoding="utf-8", errors="replace"))
+        facts = self.engine.facts(info, self._log_text())
         self._forget_files()
         if self.pump is not None:
             self.pump.cause = None  # what a start complained of does not explain a later end
         self._update(state="ready", ready_at=time.time(), facts=facts)
         self._tell("ready", server=to_json(self.server))
+
+    def _log_text(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.server.log.read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def _cause(self, code: int, what: str) -> Failure:
         """Why the engine ended, from the best source: its log, its exit code, its last words."""
@@ -166,12 +179,13 @@ class Keeper:
         """End the engine's whole tree; afterwards its port and its GPU memory are free."""
         if self.child is None:
             return
-        if self.server.state == "ready":
+        was_ready = self.server.state == "ready"
+        if was_ready:
             self._update(state="stopping")
         family = self._tree()
-        process.end(family[0] if family else None, grace=GRACE)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.child.pid, signal.SIGKILL)  # workers that outlived the launcher, in the group we made
+        process.end(family[0] if family else None, grace=GRACE if was_ready else GRACE / 5)
+        if self.server.process:
+            process.kill(process.session(self.server.process), patience=1)  # workers that outlived the launcher
         self.child.wait()
         if self.server.plan.gpus:
             process.wait_gpu_released({member.pid for member in family}, timeout=30)
@@ -241,8 +255,8 @@ def main() -> int:
     if not order:  # `up` found that it needs no keeper
         return 0
     request = from_json(Request, json.loads(order))
-    with (Path(request.server.directory) / "keeper.log").open("w") as errors:
-        os.dup2(errors.fileno(), sys.stderr.fileno())
+    errors = registry.hold(Path(request.server.directory))
+    os.dup2(errors.fileno(), sys.stderr.fileno())
     return Keeper(request).run()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from llmserve.engine.base import Launch
 from llmserve.engine.ports import choose_port
 from llmserve.engine.process import Identity
 from llmserve.engine.server import Server
+from llmserve.engine.stop import end_remains
 from llmserve.errors import BY_EXIT_CODE, LlmserveError, ServerDiedError
 from llmserve.records import to_json
 
@@ -81,9 +83,13 @@ class Running:
                     for _ in self.events():
                         pass
                 self.keeper.wait()
-                return
+                break
             except KeyboardInterrupt:
                 hurry()
+        if self.server.process is None:  # only the keeper knew the engine; the record on disk has it
+            self.server = registry.read(Path(self.server.directory)) or self.server
+        if self.keeper.poll() not in (None, 0):
+            end_remains(self.server)
 
     @contextlib.contextmanager
     def stopped_on_error(self) -> Iterator[None]:
@@ -134,9 +140,16 @@ def start(
         reserved = {server.port for server in registry.running()}
         port = choose_port(wish.host, wish.port, reserved=reserved)
         name, folder = registry.claim(wish.name, model)
-        server, launch = make(name, folder, port)
-        server = replace(server, keeper=Identity.of(keeper.pid))
-        registry.write(server)
+        try:
+            identity = Identity.of(keeper.pid)
+            server, launch = make(name, folder, port)
+            server = replace(server, keeper=identity)
+            registry.write(server)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, ProcessLookupError):
+                raise ServerDiedError("llmserve's process beside the server was killed.", hint="Try again.") from error
+            raise
     running = Running(keeper, server)
     request = Request(server=server, launch=launch, api_key=api_key, timeout=wish.timeout)
     running.say(json.dumps(to_json(request)))

@@ -76,6 +76,21 @@ def _socket(host: str) -> socket.socket:
     return listener
 
 
+def numeric(host: str) -> str:
+    """``host`` as one numeric address, so that everybody who binds and connects means the same one.
+
+    Raises:
+        UsageError: it is no host name or address.
+    """
+    try:
+        if not host or host.isdigit():
+            raise OSError
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise UsageError(f"{host!r} is not a host name or address.", hint="Try --host 127.0.0.1.") from error
+    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
+
+
 def check_port(host: str, wanted: int | None) -> None:
     """Refuse a port that is taken before a download starts; :func:`choose_port` decides later, under the lock."""
     if wanted:

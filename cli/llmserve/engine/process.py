@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,10 +101,30 @@ def end(root: psutil.Process | None, *, grace: float) -> None:
         root.terminate()
     _, slow = psutil.wait_procs([root], timeout=grace)
     family += [member for member in tree(root) if member not in family]
-    _, alive = psutil.wait_procs(family, timeout=0 if slow else 3)
-    for member in alive:
+    kill(family, patience=0 if slow else 3)
+
+
+def session(leader: Identity) -> list[psutil.Process]:
+    """Every live process of the session that ``leader`` began: an engine's workers, also when it is dead itself."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            started = _started(process.pid)
+            if os.getsid(process.pid) == leader.pid and started is not None and started >= leader.started:
+                found.append(process)
+    return found if leader.boot == _boot() else []
+
+
+def kill(processes: Sequence[psutil.Process], *, patience: float = 0) -> None:
+    """Give ``processes`` ``patience`` seconds to end by themselves, then kill them and wait until they are gone."""
+    import psutil
+
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
         with contextlib.suppress(psutil.Error):
-            member.kill()
+            process.kill()
     psutil.wait_procs(alive, timeout=10)
 
 

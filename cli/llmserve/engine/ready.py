@@ -14,6 +14,7 @@ import psutil
 from llmserve.engine.base import Address, Failure
 from llmserve.engine.process import listens, port_owner
 
+_MOST_BYTES = 4 << 20
 _QUICK, _GENERATION = 5.0, 300.0
 """Seconds: an answer from a status route; the first token of an engine that still compiles kernels."""
 
@@ -43,21 +44,21 @@ class Readiness:
     api_key: str | None
     processes: Callable[[], list[psutil.Process]]
 
-    def check(self) -> bool:
-        """Whether the server is ready now.
+    def check(self, *, within: float = _GENERATION) -> bool:
+        """Whether the server is ready now; takes no longer than ``within`` seconds per request.
+
+        Nothing is sent, the key least of all, before a process of ours is known to listen.
 
         Raises:
             ForeignListenerError: another program owns the port.
         """
-        try:
-            status, _ = self.request("GET", self.ready_path)
-            self._check_owner()
-            # 404: an older engine without this route; the completion decides
-            return status in (200, 404) and self._generates()
-        except ConnectionRefusedError:
+        if not self._listening() or not self._ours():
             return False
+        try:
+            status, _ = self.request("GET", self.ready_path, timeout=min(_QUICK, within))
+            # 404: an older engine without this route; the completion decides
+            return status in (200, 404) and self._generates(within)
         except (OSError, http.client.HTTPException):
-            self._check_owner()
             return False
 
     def info(self, path: str) -> dict[str, Any]:
@@ -77,25 +78,31 @@ class Readiness:
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            return response.status, response.read()
+            return response.status, response.read(_MOST_BYTES)
         finally:
             connection.close()
 
-    def _check_owner(self) -> None:
-        """Somebody listens, and it is none of ours (asked in this order: an engine of ours may be ending)."""
-        with socket.socket(socket.AF_INET6 if ":" in self.address.client_host else socket.AF_INET) as probe:
+    def _listening(self) -> bool:
+        family = socket.AF_INET6 if ":" in self.address.client_host else socket.AF_INET
+        with socket.socket(family) as probe:
             probe.settimeout(_QUICK)
-            listening = probe.connect_ex((self.address.client_host, self.address.port)) == 0
-        ours = any(listens(process, self.address.port) for process in self.processes())
-        if listening and not ours and self.processes():
-            raise ForeignListenerError(self.address.port)
+            return probe.connect_ex((self.address.client_host, self.address.port)) == 0
 
-    def _generates(self) -> bool:
+    def _ours(self) -> bool:
+        """Whether one of our processes is the listener; False while ours are ending."""
+        family = self.processes()
+        if any(listens(process, self.address.port) for process in family):
+            return True
+        if family and self._listening() and not any(listens(one, self.address.port) for one in self.processes()):
+            raise ForeignListenerError(self.address.port)
+        return False
+
+    def _generates(self, within: float) -> bool:
         """One token by chat, or by completion where there is no chat template. A model that does neither (embeddings)
-        says so with a client error, which is an answer as well."""
+        says so with an error of its own, which is an answer as well; a refused key is not."""
         one = {"model": self.model, "max_tokens": 1, "temperature": 0}
         chat = {**one, "messages": [{"role": "user", "content": "hi"}]}
-        status, _ = self.request("POST", "/v1/chat/completions", chat, _GENERATION)
-        if status in range(400, 500):
-            status, _ = self.request("POST", "/v1/completions", {**one, "prompt": "hi"}, _GENERATION)
-        return status in range(200, 300) or status in range(400, 500)
+        status, _ = self.request("POST", "/v1/chat/completions", chat, within)
+        if status in (400, 404, 422, 501):
+            status, _ = self.request("POST", "/v1/completions", {**one, "prompt": "hi"}, within)
+        return status in (200, 400, 404, 422, 501)

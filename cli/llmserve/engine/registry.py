@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from llmserve import paths
 from llmserve.engine import leftovers
@@ -23,6 +24,7 @@ from llmserve.errors import LlmserveError, UsageError
 from llmserve.records import from_json, to_json
 
 RECORD = "server.json"
+_HELD = "keeper.log"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -61,9 +63,11 @@ def read(directory: Path) -> Server | None:
         if (directory / RECORD).stat().st_uid != os.getuid():
             return None
         data = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-        return _corrected(from_json(Server, data)) if data.get("version") == RECORD_VERSION else None
-    except (OSError, ValueError, AttributeError):
+        server = from_json(Server, data) if data.get("version") == RECORD_VERSION else None
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
+    # a record that was moved or written by hand may name any folder, and these are removed one day
+    return _corrected(server) if server and Path(server.directory) == directory else None
 
 
 def write(server: Server) -> None:
@@ -71,11 +75,38 @@ def write(server: Server) -> None:
 
 
 def remove(server: Server) -> None:
-    """Forget a server that has ended: its folders go, with log and key, and what its engine left elsewhere."""
+    """Forget a server that has ended, unless another one has taken its name meanwhile."""
+    with locked():
+        current = read(Path(server.directory))
+        if current is None or current.keeper == server.keeper:
+            _remove(server)
+
+
+def hold(folder: Path) -> TextIO:
+    """Lock ``folder`` for as long as the returned file is open: its keeper lives, whatever the record looks like."""
+    file = (folder / _HELD).open("a")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _held(folder: Path) -> bool:
+    try:
+        with (folder / _HELD).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _remove(server: Server) -> None:
+    """Its folders go, with log and key, and what its engine left elsewhere."""
     from llmserve.engine import engines
 
     known = engines().get(server.engine)
-    leftovers.sweep(server.temporary, known.shared_memory if known else (), since=server.started_at)
+    temporary = server.temporary if Path(server.temporary or "").name.startswith("llmserve-") else None
+    leftovers.sweep(temporary, known.shared_memory if known else (), since=server.started_at)
     shutil.rmtree(server.directory, ignore_errors=True)
 
 
@@ -111,7 +142,9 @@ def claim(wanted: str | None, model: str) -> tuple[str, Path]:
         raise UsageError(
             f"{wanted!r} is no name for a server.", hint="Use lower-case letters, digits, '.', '_' and '-', at most 63."
         )
-    taken = {server.name for server in running()}
+    taken = {server.name for server in running()} | {
+        path.name for path in paths.servers_dir().glob("*") if path.is_dir() and _held(path)
+    }
     if wanted in taken:
         raise UsageError(
             f"A server called {wanted!r} is running.",
@@ -120,7 +153,7 @@ def claim(wanted: str | None, model: str) -> tuple[str, Path]:
     name = wanted or _free_name(model, taken)
     folder = paths.servers_dir() / name
     if former := read(folder):  # what a failed or killed server of that name left
-        remove(former)
+        _remove(former)
     shutil.rmtree(folder, ignore_errors=True)
     return name, paths.private_dir(folder)
 

@@ -15,7 +15,7 @@ _PATIENCE = 60.0
 
 
 def stop(server: Server) -> None:
-    """End ``server`` and forget it. Returns only when its process tree is gone.
+    """End ``server`` and forget it. Returns only when its processes are gone.
 
     Raises:
         LlmserveError: something of it is still alive.
@@ -23,15 +23,26 @@ def stop(server: Server) -> None:
     keeper = server.keeper.process() if server.keeper else None
     if keeper is not None and server.keeper is not None:
         with contextlib.suppress(psutil.Error):
-            keeper.terminate()
+            keeper.resume()  # a stopped keeper hears no other signal
+            if server.state != "stopping":  # said twice it would cut the answers that are being finished
+                keeper.terminate()
         if not process.wait_gone(server.keeper, timeout=_PATIENCE):
             with contextlib.suppress(psutil.Error):
                 keeper.kill()
-    process.end(server.process.process() if server.process else None, grace=5)  # its keeper was killed
-    if server.process and server.process.alive:
+    end_remains(server)
+    registry.remove(server)
+
+
+def end_remains(server: Server) -> None:
+    """End what is left of a server whose keeper was killed: the engine, or workers that outlived it."""
+    if server.process is None:
+        return
+    process.end(server.process.process(), grace=5)
+    process.kill(process.session(server.process))
+    if remains := process.session(server.process):
+        pid = remains[0].pid
         raise LlmserveError(
-            f"{server.name} could not be stopped: process {server.process.pid} is still alive.",
-            hint=f"See what it waits for: cat /proc/{server.process.pid}/status",
+            f"{server.name} could not be stopped: process {pid} is still alive.",
+            hint=f"See what it waits for: cat /proc/{pid}/status",
             code="not_stopped",
         )
-    registry.remove(server)

@@ -48,9 +48,9 @@ class Output:
         if self.mode == "json":
             self._envelope(result.exit_code, result.data, result.messages)
         elif self.mode == "quiet":
-            self._line(result.quiet)
+            self._line(printable(result.quiet))
         else:
-            self._line(self._bold(result.title) + result.human)
+            self._line(self._bold(printable(result.title)) + printable(result.human))
         if self.mode != "json":
             for message in result.messages:
                 self.note(message)

@@ -58,7 +58,7 @@ def test_the_command_line_is_the_plan_then_the_users_own_words() -> None:
 
 def test_the_key_stands_in_a_private_file_alone() -> None:
     found = launch(key=KEY)
-    assert found.argv[4:6] == ("--config", "{dir}/sglang.yaml")
+    assert found.argv[4:6] == ("--config", "{llmserve-dir}/sglang.yaml")
     assert found.files == {"sglang.yaml": f'api-key: "{KEY}"\n'}
     assert found.secrets == (KEY,)
     assert KEY not in " ".join(found.argv) + str(found.env) + repr(found)

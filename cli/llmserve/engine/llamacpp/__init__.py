@@ -33,7 +33,7 @@ class LlamaCpp:
         address, key = serving.address, serving.api_key
         own = ("--model", serving.model_path, "--alias", serving.served_name)
         where = ("--host", address.host, "--port", str(address.port))
-        secret = ("--api-key-file", "{dir}/engine.key") if key else ()
+        secret = ("--api-key-file", "{llmserve-dir}/engine.key") if key else ()
         planned = tuple(word for flag in serving.plan.flags for word in (flag.name, flag.value) if word is not None)
         runner = (serving.environment.python, "-P", str(Path(__file__).with_name("runner.py")))
         return Launch(
@@ -52,8 +52,8 @@ class LlamaCpp:
         if code in (-9, 137):
             return Failure(
                 code="killed",
-                message="The engine was killed, most likely because the machine ran out of memory.",
-                hint="Try a smaller --context or a smaller model.",
+                message="The engine was killed from outside: by somebody, or by the system for lack of memory.",
+                hint="If memory was short (`llmserve doctor`), try a smaller --context or a smaller model.",
             )
         return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,10 @@ def main(args: list[str]) -> int:
     except RuntimeError as error:
         return _refuse(error, code=1)
     _wait_for_signal()
-    del server  # ends the requests that run, closes the port
-    return 0
+    # closing the port and ending the running requests can block for good inside the engine
+    threading.Timer(1.0, os._exit, [0]).start()
+    del server
+    os._exit(0)
 
 
 def _wait_for_signal() -> None:

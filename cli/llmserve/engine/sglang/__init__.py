@@ -18,7 +18,13 @@ class SGLang:
     name: ClassVar[str] = "sglang"
     ready_path: ClassVar[str] = "/ready"
     info_path: ClassVar[str] = "/server_info"
-    shared_memory: ClassVar[tuple[str, ...]] = ("sglang_loads_", "sgl_shm_", "multi_tokenizer_args_", "nccl-")
+    shared_memory: ClassVar[tuple[str, ...]] = (
+        "sglang_loads_",
+        "sgl_shm_",
+        "multi_tokenizer_args_",
+        "nccl-",
+        "sem.mp-",
+    )
 
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best environment, or the best one for ``device``; None when SGLang is not installed."""

@@ -29,7 +29,7 @@ def launch(serving: Serving) -> Launch:
     # -P keeps the folder that llmserve was called from off the import path
     python = (serving.environment.python, "-P", "-m", "sglang.launch_server")
     return Launch(
-        argv=(*python, *(("--config", f"{{dir}}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
+        argv=(*python, *(("--config", f"{{llmserve-dir}}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
         env=_environment(serving.plan, serving.environment),
         files={CONFIG: f"api-key: {json.dumps(key)}\n"} if key else {},
         secrets=(*((key,) if key else ()), *_keys_in(extra)),
@@ -52,7 +52,7 @@ def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
         # SGLANG_USE_CPU_ENGINE=1 would import compiled kernels that do not exist
         variables |= {"SGLANG_PLATFORM": "llmserve_cpu", "SGLANG_USE_CPU_ENGINE": "0"}
         # torch's TCPStore, the default, listens on every address of the machine and asks for no key
-        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = "file://{dir}/torch-rendezvous"
+        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = "file://{llmserve-dir}/torch-rendezvous"
     if environment.managed:
         variables["PYTHONPATH"] = ""
     return variables
