@@ -76,11 +76,16 @@ class Cli:
         return json.loads(done.stdout)
 
     def processes(self) -> dict[int, str]:
-        """Everything alive that inherited our mark: pid -> command line."""
+        """Everything alive that inherited our mark or works in our folder: pid -> command line.
+
+        (SGLang's workers write their titles over the environment that /proc shows.)
+        """
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if f"LLMSERVE_TEST_MARK={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                mark = f"LLMSERVE_TEST_MARK={self.mark}".encode()
+                here = str((folder / "cwd").readlink()).startswith(str(self.home))
+                if here or mark in (folder / "environ").read_bytes().split(b"\0"):
                     found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue

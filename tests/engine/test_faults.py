@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from llmserve import models
-from tests.engine.conftest import ENGINES, Cli, require
+from tests.engine.conftest import ENGINES, KEY, Cli, require
 from tests.engine.test_lifecycle import record, wait_for
 
 pytestmark = pytest.mark.engine
@@ -76,6 +76,12 @@ def test_a_missing_engine_is_said_with_the_command_that_installs_it(cli: Cli) ->
     assert "llmserve engine install sglang" in err
 
 
+@pytest.mark.parametrize("flag", ["--host", "--port=1", "--api-key", "--api_key", "--api-k", "--model-path", "--alias"])
+def test_what_llmserve_answers_for_is_not_the_engines_to_change(cli: Cli, flag: str) -> None:
+    err = refused(cli, "tiny", "--", flag, "x", code=2, says="cannot be given to the engine")
+    assert "llmserve's own" in err
+
+
 def test_an_unreachable_hub_is_named(cli: Cli) -> None:
     env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(cli.home / "hub")}
     refused(cli, "qwen2.5-0.5b", code=1, says=r"http://127\.0\.0\.1:9", env=env)
@@ -132,6 +138,7 @@ def test_an_engine_killed_while_loading(cli: Cli) -> None:
 def test_a_port_taken_while_loading_is_never_called_ready(cli: Cli) -> None:
     """SGLang binds last, and its warm-up then talks to the other program and prints that it is ready."""
     require("sglang")
+    cli.env = {"LLMSERVE_API_KEY": KEY}
     with subprocess.Popen(
         ["python3", "-c", _THIEF], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     ) as thief:  # fmt: skip
@@ -142,6 +149,7 @@ def test_a_port_taken_while_loading_is_never_called_ready(cli: Cli) -> None:
         thief.stdin.flush()
         out, err = up.communicate(timeout=120)
         thief.kill()
+        assert KEY not in (thief.stdout.read() if thief.stdout else "")
     assert up.returncode == 1, err
     assert f"Port {server['port']} was taken" in err
     assert "is ready" not in out
@@ -152,6 +160,7 @@ _THIEF = """
 import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        print(self.command, self.path, self.headers.get("Authorization"), flush=True)
         body = json.dumps({"data": [], "model_path": "x", "is_generation": True}).encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)

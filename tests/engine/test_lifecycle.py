@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,35 @@ def test_a_detached_server_survives_its_parent_and_answers_running_requests_when
     down = cli.json("down", "tiny")
     assert down["data"]["stopped"] == ["tiny"]
     nothing_left(cli, server["port"])
+
+
+@embedded
+def test_a_stream_that_runs_does_not_hold_up_the_end(cli: Cli) -> None:
+    start(cli, "llamacpp", "-d", "--", "--n-predict", "-1").communicate(timeout=60)
+    server = record(cli)
+    body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "ignore_eos": True, "max_tokens": 100_000}
+    request = urllib.request.Request(
+        f"{server['url']}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as stream:
+        assert stream.readline()
+        began = time.monotonic()
+        assert cli.run("down").returncode == 0
+        assert time.monotonic() - began < 5
+    nothing_left(cli, server["port"])
+
+
+@pytest.mark.engine
+@pytest.mark.sglang
+def test_workers_that_outlive_their_keeper_are_ended_by_down(cli: Cli) -> None:
+    up = start(cli, "sglang", "-d")
+    server = wait_for(lambda: (one := record(cli)).get("process") and one)
+    wait_for(lambda: any("detokenizer" in command for command in cli.processes().values()))
+    os.kill(server["keeper"]["pid"], signal.SIGKILL)
+    up.communicate(timeout=30)
+    assert cli.run("down").returncode == 0
+    assert cli.processes() == {}
+    assert cli.litter() == []
 
 
 @embedded

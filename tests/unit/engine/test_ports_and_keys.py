@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmserve.engine import keys
-from llmserve.engine.ports import DEFAULT_PORT, choose_port
+from llmserve.engine.ports import DEFAULT_PORT, choose_port, numeric
 from llmserve.errors import LlmserveError, UsageError
 
 
@@ -44,6 +44,19 @@ def test_a_port_reserved_by_a_loading_server_is_taken() -> None:
 def test_an_address_that_is_not_ours_is_a_usage_error(host: str) -> None:
     with pytest.raises(UsageError):
         choose_port(host, 31_234)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("localhost", "127.0.0.1"), ("127.1", "127.0.0.1"), ("::1", "::1"), ("0.0.0.0", "0.0.0.0")]
+)
+def test_a_host_becomes_one_numeric_address(host: str, expected: str) -> None:
+    assert numeric(host) == expected
+
+
+@pytest.mark.parametrize("host", ["", "0", "no such host", "-x"])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(UsageError):
+        numeric(host)
 
 
 @pytest.fixture(autouse=True)

@@ -70,6 +70,34 @@ def test_records_are_private() -> None:
     assert json.loads((Path(server.directory) / registry.RECORD).read_text())["name"] == "tiny"
 
 
+def test_a_record_that_names_another_folder_is_nobodys(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    server = record()
+    text = (Path(server.directory) / registry.RECORD).read_text().replace(server.directory, str(precious))
+    (Path(server.directory) / registry.RECORD).write_text(text)
+    assert registry.servers() == []
+
+
+def test_only_its_own_record_is_removed() -> None:
+    old = record(keeper=replace(Identity.of(os.getpid()), started=1.0))
+    new = record()
+    registry.remove(old)
+    assert registry.servers() == [new]
+    registry.remove(new)
+    assert registry.servers() == []
+
+
+def test_a_folder_whose_keeper_lives_is_not_given_away_whatever_its_record_says() -> None:
+    server = record()
+    with registry.hold(Path(server.directory)):
+        (Path(server.directory) / registry.RECORD).write_text("{")
+        assert registry.claim(None, "tiny")[0] == "tiny-2"
+        with pytest.raises(UsageError):
+            registry.claim("tiny", "tiny")
+    assert registry.claim(None, "tiny")[0] == "tiny"
+
+
 def test_names_are_numbered_when_taken_and_reused_when_free() -> None:
     assert registry.claim(None, "org/My Model!")[0] == "my-model"
     record("my-model")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +96,11 @@ def main(args: list[str]) -> int:
     except RuntimeError as error:
         return _refuse(error, code=1)
     _wait_for_signal()
-    # closing the port and ending the running requests can block for good inside the engine
-    threading.Timer(1.0, os._exit, [0]).start()
+    # with a request under way the engine can block for good, and with it every Python thread: the kernel ends it then
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
     del server
-    os._exit(0)
+    return 0
 
 
 def _wait_for_signal() -> None:
