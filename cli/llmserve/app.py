@@ -47,6 +47,9 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption):
+                parameter.allow_from_autoenv = parameter.show_envvar = False  # LLMSERVE_VERSION is somebody's own
         self.commands = {name: TyperCommand(name=name, help=entry.help) for name, entry in COMMANDS.items()}
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -92,7 +95,7 @@ app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, ep
 def _root(
     version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
 ) -> None:
-    """Serve open models behind an OpenAI-compatible API, and find out how good that API is."""
+    """Serve open models behind an OpenAI-compatible API, and talk to any such API."""
     del version  # answered in __main__, before this module is imported
 
 
@@ -105,7 +108,7 @@ def run(args: list[str]) -> int:
             standalone_mode=False,
             prog_name="llmserve",
             obj=output,
-            default_map=settings.defaults(),
+            default_map={} if "--help" in args else settings.defaults(COMMANDS),
             auto_envvar_prefix="LLMSERVE",
         )
         if outcome == InterruptedByUser.exit_code:  # Typer's answer to Ctrl-C

@@ -16,7 +16,7 @@ from llmserve import paths
 from llmserve.errors import UsageError
 
 
-def defaults(project: Path = Path("llmserve.toml")) -> dict[str, dict[str, Any]]:
+def defaults(commands: Collection[str], project: Path = Path("llmserve.toml")) -> dict[str, dict[str, Any]]:
     """Option defaults per command, the project's file over the user's.
 
     Raises:
@@ -26,7 +26,9 @@ def defaults(project: Path = Path("llmserve.toml")) -> dict[str, dict[str, Any]]
     for path in (paths.config_file(), project):
         for command, options in _read(path).items():
             if not isinstance(options, dict):
-                raise UsageError(f"{path}: {command!r} must be a table.", hint=f"Write [{command}] above its options.")
+                raise UsageError(f"{path}: {command!r} stands in no table.", hint="Put it under its command: [up].")
+            if command not in commands:
+                raise UsageError(f"{path}: there is no command {command!r}.", hint=f"Tables: {', '.join(commands)}.")
             named = {name.replace("-", "_"): value for name, value in options.items()}
             merged[command] = merged.get(command, {}) | named
     return merged

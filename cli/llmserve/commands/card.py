@@ -8,14 +8,14 @@ import shutil
 import sys
 from typing import Any
 
-from llmserve.engine.base import Launch
+from llmserve.engine.base import PRIVATE_DIR, Launch
 from llmserve.engine.ports import DEFAULT_PORT
 from llmserve.engine.server import Server
 from llmserve.output.text import duration
 from llmserve.plan import explain
-from llmserve.plan.plan import Plan
 from llmserve.records import to_json
 from llmserve.result import Result
+from llmserve.serve import Prepared
 
 
 def ready(server: Server, *, why: str, asked_port: int | None, detached: bool) -> Result:
@@ -43,13 +43,16 @@ def _rows(server: Server) -> list[tuple[str, str]]:
     plan = server.plan
     took = (server.ready_at or server.started_at) - server.started_at
     key = f"in {server.key_file}" if server.key_file else "none needed (any value is accepted)"
+    facts = server.facts  # the engine's own figures, where the user's flags changed the plan's
+    requests = (facts and facts.concurrency) or plan.concurrency
+    context = (facts and facts.context) or plan.context
     where = f"{len(plan.gpus)} GPU{'s' * (len(plan.gpus) > 1)}" if plan.gpus else "CPU"
     return [
         ("URL", server.url + ("" if server.host in server.url else f" (listens on {server.host})")),
         ("Model", server.model),
         ("API key", key),
         ("Engine", f"{server.engine} {server.engine_version} on {where}, ready after {duration(took)}"),
-        ("Fits", f"{plan.concurrency} × {plan.context:,} tokens (requests × context)"),
+        ("Fits", f"{requests} × {context:,} tokens (requests × context)"),
         ("KV tokens", _kv_tokens(server)),
     ]
 
@@ -59,7 +62,7 @@ def _kv_tokens(server: Server) -> str:
     actual = server.facts.kv_tokens if server.facts else None
     if actual is None:
         return f"{predicted:,} predicted; the engine does not report its own"
-    off = f" ({(predicted - actual) / actual:+.1%})" if actual and predicted != actual else ""
+    off = f" ({actual / predicted - 1:+.1%} against the plan)" if predicted != actual else ""
     return f"{predicted:,} predicted, {actual:,} actual{off}"
 
 
@@ -86,10 +89,17 @@ def _own_command() -> str:
     )
 
 
-def dry_run(plan: Plan, launch: Launch, *, messages: tuple[str, ...]) -> Result:
+def dry_run(prepared: Prepared, launch: Launch, *, profile: str | None) -> Result:
     """The plan, and the exact engine command; the text of files that hold a key is left out."""
+    plan, messages = prepared.plan, [prepared.why] if prepared.why else []
+    if prepared.environment is None:
+        messages.append(f"{plan.engine} is not installed for this plan: `llmserve engine install {plan.engine}`.")
+    if profile:
+        messages.append(f"The command is for {profile}, with the GPUs that its profile names.")
+    if any(PRIVATE_DIR in word for word in launch.argv):
+        messages.append(f"{PRIVATE_DIR} is the server's private folder, which holds its key while it starts.")
     # what lies in the server's own folder is for that server: the command works without
-    environment = {name: value for name, value in launch.env.items() if "{llmserve-dir}" not in value}
+    environment = {name: value for name, value in launch.env.items() if PRIVATE_DIR not in value}
     env = [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
     command = " ".join([*env, shlex.join(launch.argv)])
     data = {
@@ -98,4 +108,6 @@ def dry_run(plan: Plan, launch: Launch, *, messages: tuple[str, ...]) -> Result:
         "environment": environment,
         "files": sorted(launch.files),
     }
-    return Result(data=data, human=f"{explain.describe(plan)}\n\nCommand:\n{command}", quiet=command, messages=messages)
+    return Result(
+        data=data, human=f"{explain.describe(plan)}\n\nCommand:\n{command}", quiet=command, messages=tuple(messages)
+    )

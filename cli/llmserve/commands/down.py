@@ -34,11 +34,17 @@ def down(
 ) -> Result:
     """Stop servers, and say so only when their processes are gone."""
     chosen = _chosen(names or [], all_servers=all_servers)
+    stopped = [server.name for server in chosen if server.running]
+    forgotten = [server.name for server in chosen if not server.running]
     for server in chosen:
         stop(server)
-    stopped = [server.name for server in chosen]
-    text = f"Stopped {', '.join(stopped)}." if stopped else "No server is running."
-    return Result(data={"stopped": stopped}, human=text, quiet="\n".join(stopped))
+    said = [f"Stopped {', '.join(stopped)}."] if stopped else []
+    said += [f"Forgot {', '.join(forgotten)}, which had ended."] if forgotten else []
+    return Result(
+        data={"stopped": stopped, "forgotten": forgotten},
+        human="\n".join(said) or "No server is running.",
+        quiet="\n".join([*stopped, *forgotten]),
+    )
 
 
 def _chosen(names: list[str], *, all_servers: bool) -> list[Server]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from llmserve import hardware, serve
 from llmserve.commands import card
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
-from llmserve.engine import keys, ports
+from llmserve.engine import keys, ports, registry
 from llmserve.engine.launch import Running, waiting_keeper
 from llmserve.engine.server import Server
 from llmserve.errors import InterruptedByUser, UsageError
@@ -88,20 +89,27 @@ def up(
     if machine and not dry_run:
         raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
     host = ports.numeric(host)
+    registry.check_name(name)
+    if wait_timeout is not None and not math.isfinite(wait_timeout):
+        raise UsageError(
+            "--wait-timeout must be a number of seconds.", hint="Leave it out to wait as long as it takes."
+        )
     order = serve.Order(
         ref=model, engine=engine, goal=Goal(context=context, concurrency=concurrency), host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
         machine=hardware.load(machine) if machine else hardware.detect(),
     )  # fmt: skip
     with _signals():
-        return _dry_run(order, output) if dry_run else _serve(order, output, detach=detach)
+        return _dry_run(order, output, profile=bool(machine)) if dry_run else _serve(order, output, detach=detach)
 
 
-def _dry_run(order: serve.Order, output: Output) -> Result:
+def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
     with _steps(output, ("resolve", "plan")) as shown:
         prepared = serve.prepare(order, shown)
-    launch = serve.command(order, prepared, port=order.port or 30_000, path=serve.at_home(prepared))
-    return card.dry_run(prepared.plan, launch, messages=tuple(filter(None, (prepared.why,))))
+    reserved = {server.port for server in registry.running()}
+    port = ports.choose_port(order.host, order.port, reserved=reserved)
+    launch = serve.command(order, prepared, port=port, path=serve.at_home(prepared))
+    return card.dry_run(prepared, launch, profile=order.machine.name if profile else None)
 
 
 def _serve(order: serve.Order, output: Output, *, detach: bool) -> Result | int:

@@ -10,6 +10,9 @@ from llmserve.plan.plan import Plan
 
 Device = Literal["gpu", "cpu"]
 
+PRIVATE_DIR = "{llmserve-dir}"
+"""Stands for a server's private folder in what a :class:`Launch` holds."""
+
 Stage = Literal["start", "load", "kv_cache", "graphs", "warmup"]
 """What an engine does between its launch and its readiness, in order."""
 

@@ -31,7 +31,7 @@ import psutil
 
 from llmserve import engine, paths
 from llmserve.engine import keys, leftovers, process, registry
-from llmserve.engine.base import Address, Failure, Progress
+from llmserve.engine.base import PRIVATE_DIR, Address, Failure, Progress
 from llmserve.engine.launch import Request
 from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
@@ -91,10 +91,8 @@ class Keeper:
         self._update()
         for name, text in launch.files.items():
             paths.write_atomic(folder / name, text, mode=0o600)
-        argv = [word.replace("{llmserve-dir}", str(folder)) for word in launch.argv]
-        env = dict(os.environ) | {
-            name: value.replace("{llmserve-dir}", str(folder)) for name, value in launch.env.items()
-        }
+        argv = [word.replace(PRIVATE_DIR, str(folder)) for word in launch.argv]
+        env = dict(os.environ) | {name: value.replace(PRIVATE_DIR, str(folder)) for name, value in launch.env.items()}
         env["TMPDIR"] = self.server.temporary or ""
         try:
             self.child = subprocess.Popen(
@@ -165,9 +163,10 @@ class Keeper:
         return Failure(code="server_died", message=f"{what} ({how}).", hint=f"See `llmserve logs {self.server.name}`.")
 
     def _too_slow(self) -> Failure:
+        waited, stage = self.request.timeout, self.server.stage or "start"
         return Failure(
             code="not_ready",
-            message=f"The server was not ready within {self.request.timeout:.0f} s (last stage: {self.server.stage}).",
+            message=f"The server was not ready within {waited:g} s (last stage: {stage}).",
             hint=f"Give it longer with --wait-timeout, or see `llmserve logs {self.server.name}`.",
             exit_code=5,
         )

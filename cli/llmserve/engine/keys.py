@@ -32,6 +32,8 @@ def api_key(file: str | None, host: str) -> str | None:
     key = _from_file(file) if file else os.environ.get(ENVIRONMENT) or None
     if key is None:
         return None if is_loopback(host) else f"sk-{secrets.token_urlsafe(32)}"
+    if not key:
+        raise UsageError("The API key that was given is empty.", hint="Make one: openssl rand -hex 24")
     if not _SHAPE.fullmatch(key):
         raise UsageError(
             "The API key must be 8 to 512 letters, digits or ._~+/=-, a letter or digit first.",

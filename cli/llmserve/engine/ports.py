@@ -82,6 +82,7 @@ def numeric(host: str) -> str:
     Raises:
         UsageError: it is no host name or address.
     """
+    host = host.removeprefix("[").removesuffix("]")
     try:
         if not host or host.isdigit():
             raise OSError

@@ -52,7 +52,7 @@ def get(name: str) -> Server:
     names = ", ".join(server.name for server in known)
     raise UsageError(
         f"There is no server called {name!r}.",
-        hint=f"Servers here: {names}." if names else "No server is running: start one with `llmserve up`.",
+        hint=f"Servers here: {names}." if names else "No server is running.",
         code="unknown_server",
     )
 
@@ -132,16 +132,21 @@ def locked() -> Iterator[None]:
         yield
 
 
+def check_name(name: str | None) -> None:
+    """Refuse what cannot name a server (UsageError)."""
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name for a server.", hint="Use lower-case letters, digits, '.', '_' and '-', at most 63."
+        )
+
+
 def claim(wanted: str | None, model: str) -> tuple[str, Path]:
     """A free name and its new, empty folder: ``wanted``, or one made from the model's. Call it under :func:`locked`.
 
     Raises:
         UsageError: ``wanted`` is no valid name, or a server of that name is running.
     """
-    if wanted is not None and not _NAME.fullmatch(wanted):
-        raise UsageError(
-            f"{wanted!r} is no name for a server.", hint="Use lower-case letters, digits, '.', '_' and '-', at most 63."
-        )
+    check_name(wanted)
     taken = {server.name for server in running()} | {
         path.name for path in paths.servers_dir().glob("*") if path.is_dir() and _held(path)
     }

@@ -8,7 +8,7 @@ from llmserve.models.model import Candidate, Format, Model
 from llmserve.output.text import GIB, gib
 from llmserve.plan import flags, memory, parallel
 from llmserve.plan.kv_cache import SMALLEST_CONTEXT, fit, kv_bytes_per_token
-from llmserve.plan.plan import EngineName, Goal, Plan
+from llmserve.plan.plan import EngineName, Goal, Plan, Share
 
 FORMAT: dict[EngineName, Format] = {"sglang": "safetensors", "llamacpp": "gguf"}
 
@@ -74,13 +74,16 @@ def _on_cpu(model: Model, machine: Machine, goal: Goal, engine: EngineName, reas
     cell = kv_bytes_per_token(model)
     room = _host_room(budget.left, cell, goal)
     shape = fit(model, goal, budget=room, cell=cell, most_context=_CPU_CONTEXT, most_requests=_CPU_REQUESTS)
-    settings = flags.llamacpp(shape, machine, spare=budget.left - shape.tokens * cell)
-    if engine == "sglang":
-        settings = flags.sglang_cpu(shape)
+    settings, more = flags.sglang_cpu(shape), []
+    if engine == "llamacpp":
+        cache = flags.prompt_cache(budget.left - shape.tokens * cell)
+        settings = flags.llamacpp(shape, machine, cache=cache)
+        more = [Share(name="prompt cache", size_bytes=cache * memory.MIB, basis="grows to --cache-ram")]
     return Plan(
         engine=engine, engine_reason=reason, model=model.name, device="cpu", gpus=(), tensor_parallel=1,
         context=shape.context, concurrency=shape.concurrency, kv_bytes_per_token=cell, kv_tokens=shape.tokens,
-        kv_band=(shape.tokens, shape.tokens), memory_bytes=budget.free, ledger=budget.ledger(shape.tokens * cell),
+        kv_band=(shape.tokens, shape.tokens), memory_bytes=budget.free,
+        ledger=budget.ledger(shape.tokens * cell, *more),
         flags=settings, notes=(*shape.notes, *_notes(model)),
     )  # fmt: skip
 

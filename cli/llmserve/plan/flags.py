@@ -13,9 +13,13 @@ def _flag(name: str, value: object, reason: str) -> Flag:
     return Flag(name=name, value=None if value is None else str(value), reason=reason)
 
 
-def llamacpp(shape: Fit, machine: Machine, *, spare: int) -> tuple[Flag, ...]:
-    """Flags of llama-server; ``spare`` bytes of host memory may hold cached prompts."""
-    cache = min(8192, max(0, spare // 4) // MIB)
+def prompt_cache(spare: int) -> int:
+    """MiB of host memory for cached prompts: a quarter of what is left, at most llama-server's own default."""
+    return min(8192, max(0, spare // 4) // MIB)
+
+
+def llamacpp(shape: Fit, machine: Machine, *, cache: int) -> tuple[Flag, ...]:
+    """Flags of llama-server; ``cache`` in MiB as from :func:`prompt_cache`."""
     return (
         _flag("--ctx-size", shape.tokens, f"{shape.concurrency} × {shape.context} tokens, shared out evenly"),
         _flag("--parallel", shape.concurrency, "requests answered at the same time"),

@@ -66,10 +66,14 @@ def _too_small(goal: Goal, *, needed: int, tokens: int, cell: int, floor: int) -
     missing = (needed - tokens) * cell
     requests = goal.concurrency or 1
     fits = max(0, tokens // requests)
+    if fits < SMALLEST_CONTEXT and requests > 1 and tokens >= floor:
+        hint = f"Try --concurrency {tokens // floor}."
+    elif fits >= SMALLEST_CONTEXT:
+        hint = f"Try --context {fits // _ROUND * _ROUND or fits}, or a smaller model."
+    else:
+        hint = "Use a smaller model or free some memory: `llmserve doctor` shows who holds it."
     return DoesNotFitError(
         f"{requests} × {floor:,} tokens need {gib(needed * cell)} of KV cache, {gib(missing)} more than is free.",
-        hint=f"Try --context {fits // _ROUND * _ROUND or fits}, or a smaller model."
-        if fits >= SMALLEST_CONTEXT
-        else "Use a smaller model or free some memory: `llmserve doctor` shows who holds it.",
+        hint=hint,
         data={"missing_bytes": missing, "kv_tokens_that_fit": tokens},
     )

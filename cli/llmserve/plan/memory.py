@@ -27,11 +27,11 @@ class Budget:
     def left(self) -> int:
         return self.free - sum(share.size_bytes for share in self.shares)
 
-    def ledger(self, kv_bytes: int) -> tuple[Share, ...]:
+    def ledger(self, kv_bytes: int, *more: Share) -> tuple[Share, ...]:
         """All shares, adding up to ``free`` exactly; what nobody uses is the last line."""
         kv = Share(name="KV cache", size_bytes=kv_bytes, basis="tokens x bytes per token")
-        rest = Share(name="unused", size_bytes=self.left - kv_bytes, basis="what is left")
-        return (*self.shares, kv, rest)
+        left = self.left - kv_bytes - sum(share.size_bytes for share in more)
+        return (*self.shares, kv, *more, Share(name="unused", size_bytes=left, basis="what is left"))
 
 
 def host(machine: Machine, model: Model, *, engine: str) -> Budget:
