@@ -52,7 +52,7 @@ def get(name: str) -> Server:
     names = ", ".join(server.name for server in known)
     raise UsageError(
         f"There is no server called {name!r}.",
-        hint=f"Servers here: {names}." if names else "No server is running.",
+        hint=f"Servers here: {names}." if names else "`llmserve ps --all` lists what there is: nothing now.",
         code="unknown_server",
     )
 

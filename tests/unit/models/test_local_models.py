@@ -15,7 +15,7 @@ from tests.unit.models.checkpoints import write_folder
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    work = tmp_path / "work"
+    work = tmp_path / "desk"
     work.mkdir()
     monkeypatch.chdir(work)
     return work
@@ -28,7 +28,7 @@ def wrong(ref: str) -> LlmserveError:
     return caught.value
 
 
-@pytest.mark.parametrize("ref", ["./m", "m", "sub/m", "../work/m", "{here}/m", "~/work/m"])
+@pytest.mark.parametrize("ref", ["./m", "m", "sub/m", "../desk/m", "{here}/m", "~/desk/m"])
 def test_a_folder_is_found_in_every_spelling(here: Path, ref: str) -> None:
     write_folder(here / "m")
     write_folder(here / "sub" / "m")

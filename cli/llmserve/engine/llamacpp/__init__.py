@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Device, Environment, Facts, Failure, Launch, Progress, Serving
+from llmserve.engine.base import PRIVATE_DIR, Device, Environment, Facts, Failure, Launch, Progress, Serving
 from llmserve.engine.llamacpp.failures import FAILURES
 
 _STAGES: tuple[tuple[str, Progress], ...] = (
@@ -33,7 +33,7 @@ class LlamaCpp:
         address, key = serving.address, serving.api_key
         own = ("--model", serving.model_path, "--alias", serving.served_name)
         where = ("--host", address.host, "--port", str(address.port))
-        secret = ("--api-key-file", "{llmserve-dir}/engine.key") if key else ()
+        secret = ("--api-key-file", f"{PRIVATE_DIR}/engine.key") if key else ()
         planned = tuple(word for flag in serving.plan.flags for word in (flag.name, flag.value) if word is not None)
         runner = (serving.environment.python, "-P", str(Path(__file__).with_name("runner.py")))
         return Launch(

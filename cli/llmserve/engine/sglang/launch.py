@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 
 from llmserve import paths
-from llmserve.engine.base import Environment, Launch, Serving
+from llmserve.engine.base import PRIVATE_DIR, Environment, Launch, Serving
 from llmserve.errors import UsageError
 from llmserve.plan.plan import Plan
 
 CONFIG = "sglang.yaml"
-_KEY_FLAGS = ("--api-k", "--api_k", "--admin-api", "--admin_api")  # argparse takes abbreviations
 
 
 def launch(serving: Serving) -> Launch:
@@ -29,10 +27,10 @@ def launch(serving: Serving) -> Launch:
     # -P keeps the folder that llmserve was called from off the import path
     python = (serving.environment.python, "-P", "-m", "sglang.launch_server")
     return Launch(
-        argv=(*python, *(("--config", f"{{llmserve-dir}}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
+        argv=(*python, *(("--config", f"{PRIVATE_DIR}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
         env=_environment(serving.plan, serving.environment),
         files={CONFIG: f"api-key: {json.dumps(key)}\n"} if key else {},
-        secrets=(*((key,) if key else ()), *_keys_in(extra)),
+        secrets=(key,) if key else (),
     )
 
 
@@ -52,7 +50,7 @@ def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
         # SGLANG_USE_CPU_ENGINE=1 would import compiled kernels that do not exist
         variables |= {"SGLANG_PLATFORM": "llmserve_cpu", "SGLANG_USE_CPU_ENGINE": "0"}
         # torch's TCPStore, the default, listens on every address of the machine and asks for no key
-        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = "file://{llmserve-dir}/torch-rendezvous"
+        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = f"file://{PRIVATE_DIR}/torch-rendezvous"
     if environment.managed:
         variables["PYTHONPATH"] = ""
     return variables
@@ -66,10 +64,3 @@ def _check(api_key: str | None, extra: tuple[str, ...]) -> None:
         )
     if api_key and (api_key.startswith("-") or not api_key.isprintable()):
         raise UsageError("SGLang cannot take this API key: it begins with '-' or holds control characters.")
-
-
-def _keys_in(extra: tuple[str, ...]) -> tuple[str, ...]:
-    """Keys that the user wrote among the engine's flags: they are kept out of the log as well."""
-    spaced = [value for flag, value in itertools.pairwise(extra) if flag.startswith(_KEY_FLAGS) and "=" not in flag]
-    joined = [word.split("=", 1)[1] for word in extra if word.startswith(_KEY_FLAGS) and "=" in word]
-    return tuple(value for value in (*spaced, *joined) if value)
