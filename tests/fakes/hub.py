@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,25 +22,53 @@ Headers = dict[str, str]
 _LARGE = (".safetensors", ".gguf", ".bin")
 
 
+@dataclass(frozen=True)
+class Hollow:
+    """A file of ``size`` bytes that is nothing but zeros after its ``start``: weights that nobody has to store."""
+
+    start: bytes
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        first, end, _ = part.indices(self.size)
+        content = self.start[first:end]
+        return content + bytes(max(0, end - first) - len(content))
+
+
+Content = bytes | Hollow
+
+
 @dataclass
 class Repo:
     """``files`` by name. ``readers`` are the tokens that may read a gated repository (None: everybody may)."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     revisions: dict[str, str] = field(default_factory=dict)
     readers: set[str] | None = None
     private: bool = False
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha1(b"".join(name.encode() + content for name, content in sorted(self.files.items())))
+        digest = hashlib.sha1(b"".join(name.encode() + _start(content) for name, content in sorted(self.files.items())))
         self.revisions.setdefault("main", digest.hexdigest())
 
     @property
     def commit(self) -> str:
         return self.revisions["main"]
 
+    @cached_property
+    def about(self) -> dict[str, dict[str, Any]]:
+        return {name: _about(name, content) for name, content in self.files.items()}
 
-def folder(path: Path) -> dict[str, bytes]:
+    @cached_property
+    def large(self) -> dict[str, Content]:
+        """The files that come from another origin, by the hash of their content."""
+        return {self.about[name]["lfs"]["oid"]: self.files[name] for name in self.files if "lfs" in self.about[name]}
+
+
+def folder(path: Path) -> dict[str, Content]:
     """The files of a folder, as ``Repo`` takes them."""
     return {item.relative_to(path).as_posix(): item.read_bytes() for item in path.rglob("*") if item.is_file()}
 
@@ -54,12 +83,18 @@ class Fault:
 
 
 class FakeHub:
-    """``with FakeHub({"org/name": Repo(...)}) as hub: ...``; ``tokens`` are those that the hub knows at all."""
+    """``with FakeHub({"org/name": Repo(...)}) as hub: ...``; ``tokens`` are those that the hub knows at all.
 
-    def __init__(self, repos: Mapping[str, Repo], *, tokens: set[str] | None = None) -> None:
+    Every request waits ``latency`` seconds for its answer, the one that is redirected as well as the one after it.
+    ``opened`` counts connections.
+    """
+
+    def __init__(self, repos: Mapping[str, Repo], *, tokens: set[str] | None = None, latency: float = 0.0) -> None:
         self.repos = dict(repos)
         self.tokens = tokens or set()
         self.fault = Fault()
+        self.latency = latency
+        self.opened = 0
         self.requests: list[str] = []
         self.served: Counter[str] = Counter()
         self._front, self._cdn = _Server(self), _Server(self)
@@ -85,6 +120,7 @@ class FakeHub:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, hub: FakeHub) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -106,6 +142,11 @@ class _Refusal(Exception):  # noqa: N818
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.hub.opened += 1
 
     @property
     def hub(self) -> FakeHub:
@@ -118,6 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path).strip("/")
         self.hub.requests.append(f"{self.command} /{path}")
+        time.sleep(self.hub.latency)
         try:
             self._route(path)
         except _Refusal as refusal:
@@ -145,11 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self._repo(name)
         commit = self._commit(repo, revision)
         if action == ["tree"]:
-            self._json([{"type": "file", "path": path} | _about(path, body) for path, body in repo.files.items()])
+            self._json([{"type": "file", "path": path} | about for path, about in repo.about.items()])
             return
         gated = "manual" if repo.readers is not None else False
-        siblings = [_sibling(path, content) for path, content in repo.files.items()]
-        about = {"_id": "0", "id": name, "sha": commit, "gated": gated, "private": repo.private}
+        siblings = [_sibling(path, about) for path, about in repo.about.items()]
+        about: dict[str, Any] = {"_id": "0", "id": name, "sha": commit, "gated": gated, "private": repo.private}
         self._json(about | {"siblings": siblings})
 
     def _file(self, name: str, revision: str, file: str) -> None:
@@ -159,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         if file not in repo.files:
             raise _Refusal(404, "EntryNotFound", "Entry not found")
         content = repo.files[file]
-        about = _about(file, content)
+        about = repo.about[file]
         headers = {"X-Repo-Commit": commit, "ETag": f'"{about["oid"]}"'}
         if "lfs" in about:
             headers |= {"X-Linked-Etag": f'"{about["lfs"]["oid"]}"', "X-Linked-Size": str(len(content))}
@@ -167,10 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._body(content, headers, name=file)
 
-    def _content(self, path: str) -> bytes:
+    def _content(self, path: str) -> Content:
         wanted, _, self._name = path.partition("/")
-        contents = (content for repo in self.hub.repos.values() for content in repo.files.values())
-        return next(content for content in contents if hashlib.sha256(content).hexdigest() == wanted)
+        found = next((repo.large[wanted] for repo in self.hub.repos.values() if wanted in repo.large), None)
+        if found is None:
+            raise _Refusal(403, "", "This address is not valid")
+        return found
 
     def _repo(self, name: str) -> Repo:
         token = self._token()
@@ -199,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, content: Any) -> None:
         self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
-    def _body(self, content: bytes, headers: Headers, name: str = "") -> None:
+    def _body(self, content: Content, headers: Headers, name: str = "") -> None:
         name = name or self._name
         first, last = 0, len(content) - 1
         wanted = self.headers.get("Range")
@@ -239,19 +283,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _sibling(name: str, content: bytes) -> dict[str, Any]:
+def _sibling(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
     """What the hub's model information says of a file."""
-    about = _about(name, content)
-    sibling = {"rfilename": name, "size": len(content), "blobId": about["oid"]}
+    sibling = {"rfilename": name, "size": about["size"], "blobId": about["oid"]}
     if "lfs" in about:
-        sibling["lfs"] = {"sha256": about["lfs"]["oid"], "size": len(content), "pointerSize": 134}
+        sibling["lfs"] = {"sha256": about["lfs"]["oid"], "size": about["size"], "pointerSize": 134}
     return sibling
 
 
-def _about(name: str, content: bytes) -> dict[str, Any]:
+def _about(name: str, content: Content) -> dict[str, Any]:
     """What the hub's tree says of a file: git's hash, and for large files that of the content."""
-    pointer = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    pointer = hashlib.sha1(b"blob %d\0" % len(content) + _start(content)).hexdigest()
     about: dict[str, Any] = {"oid": pointer, "size": len(content)}
     if name.endswith(_LARGE):
-        about["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        about["lfs"] = {"oid": hashlib.sha256(_start(content)).hexdigest(), "size": len(content), "pointerSize": 134}
     return about
+
+
+def _start(content: Content) -> bytes:
+    """What a file's hash is made from: hollow ones are known by their start."""
+    return content if isinstance(content, bytes) else content.start

@@ -1,181 +1,132 @@
-"""What a model's own description says about its shape: ``config.json``, or the metadata of a GGUF file.
+"""What a ``config.json`` says about a model's shape; :mod:`gguf_architecture` reads the same from a GGUF file.
 
-Unknown architectures are described like any other; whether an engine can serve them is for the engine to say.
+Unknown architectures are described like any other from the fields that all have, and marked as not familiar;
+whether an engine can serve them is for the engine to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from llmserve.models import ggml
-from llmserve.models.blob import broken
-from llmserve.models.gguf import Header
+from llmserve.models import families
+from llmserve.models.cache_layout import cache_layers
+from llmserve.models.expert_layers import experts
+from llmserve.models.fields import Fields
+from llmserve.models.gguf_architecture import from_gguf
+from llmserve.models.head_shapes import HEADS, HIDDEN, head_dim, kv_heads
+from llmserve.models.language import language_model
+from llmserve.models.layer_kinds import known_words, layer_count
+from llmserve.models.layers import AttentionLayers, CacheLayers, StateLayers, Vision
+from llmserve.models.quantization import quantization
+from llmserve.models.shape import Architecture
+
+__all__ = ["Architecture", "from_config", "from_gguf"]
 
 _CONTEXT = (  # SGLang's order (get_context_length), then GPT-2's name
     "max_sequence_length", "seq_length", "max_seq_len", "model_max_length", "max_position_embeddings", "n_positions",
 )  # fmt: skip
 _SGLANG_CONTEXT = 2048  # what SGLang assumes where a configuration says nothing
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-_HEADS = ("num_attention_heads", "n_head", "n_heads")
-_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num")
-_HIDDEN = ("hidden_size", "n_embd", "d_model")
 _INTERMEDIATE = ("intermediate_size", "ffn_hidden_size", "n_inner")
-_OTHER_ATTENTION = (  # latent, windowed, chunked, cross and linear attention
-    "kv_lora_rank", "attention_chunk_size", "cross_attention_layers", "layers_block_type", "full_attention_interval",
-    "hybrid_override_pattern", "attn_layer_indices", "linear_num_value_heads", "mamba_d_state", "mamba_num_heads",
-    "ssm_cfg", "sliding_window_pattern", "index_topk", "is_encoder_decoder",
+_MTP = (
+    "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers", "mtp_num_layers", "num_mtp_modules",
+    "n_mtp_layers",
 )  # fmt: skip
-_OTHER_GGUF = ("attention.sliding_window", "attention.kv_lora_rank", "ssm.state_size", "attention.indexer.top_k")
-
-Attention = Literal["gqa", "other"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """The figures of ``Model`` that come from a description; ``dtype`` is empty where it says none."""
-
-    name: str
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    hidden_size: int
-    intermediate_size: int
-    vocab_size: int
-    context_length: int
-    attention: Attention
-    dtype: str = ""
-    quantization: str | None = None
+_VISION = ("vision_config", "vision_encoder", "visual", "mm_vision_tower", "vision_tower")
 
 
 def from_config(config: Mapping[str, Any], where: str) -> Architecture:
-    """Read a Hugging Face ``config.json``; multimodal models keep the language model under ``text_config``.
+    """Read a Hugging Face ``config.json``.
 
     Raises:
         LlmserveError: ``broken_checkpoint``, naming the field that is missing or senseless.
     """
-    inner = config.get("text_config")
-    inner = {key: value for key, value in inner.items() if value is not None} if isinstance(inner, dict) else {}
-    fields = _Fields(dict(config) | inner, where)
-    heads, hidden = fields.number(*_HEADS), fields.number(*_HIDDEN)
-    multi_query = 1 if fields.values.get("multi_query") is True else heads
-    names = config.get("architectures")
-    return Architecture(
-        name=str(names[0]) if isinstance(names, list) and names else str(config.get("model_type", "unknown")),
-        layers=fields.number(*_LAYERS),
-        heads=heads,
-        kv_heads=fields.number(*_KV_HEADS, default=multi_query),
-        head_dim=fields.number("head_dim", default=max(1, hidden // heads)),
-        hidden_size=hidden,
-        intermediate_size=fields.number(*_INTERMEDIATE, default=0),
-        vocab_size=fields.number("vocab_size"),
-        context_length=_context(fields),
-        attention=_attention(fields),
-        dtype=str(fields.values.get("torch_dtype") or fields.values.get("dtype") or "").removeprefix("torch."),
-        quantization=_quantization(fields.values),
-    )
-
-
-def from_gguf(header: Header, where: str) -> Architecture:
-    """Read the metadata of a GGUF file.
-
-    Raises:
-        LlmserveError: ``broken_checkpoint``, naming the key that is missing or senseless.
-    """
-    name = header.metadata.get("general.architecture")
-    if not isinstance(name, str) or not name:
-        raise broken(where, "does not say 'general.architecture'")
-    fields = _Fields(header.metadata, where, prefix=f"{name}.")
-    heads, hidden = fields.number("attention.head_count"), fields.number("embedding_length")
-    head_dim = fields.number("attention.key_length", default=max(1, hidden // heads))
-    other = any(fields.values.get(f"{name}.{key}") for key in _OTHER_GGUF) or fields.varied
-    dtype, quantization = _gguf_types(header)
+    fields = Fields(language_model(config), where)
+    names, kind = config.get("architectures"), str(config.get("model_type") or fields.get("model_type") or "")
+    name = str(names[0]) if isinstance(names, list) and names else kind or "unknown"
+    inner = str(fields.get("model_type") or kind)
+    layers, hidden = layer_count(fields, *_LAYERS), fields.number(*HIDDEN)
+    encoder = families.encoder(name, inner)
+    cache, said = ((), True) if encoder else cache_layers(fields, layers)
+    heads, main_kv_heads, main_head_dim = _heads(fields, cache)
+    quantized = quantization(config if config.get("quantization_config") else fields.values)
     return Architecture(
         name=name,
-        layers=fields.number("block_count"),
+        layers=layers,
         heads=heads,
-        kv_heads=fields.number("attention.head_count_kv", default=heads),
-        head_dim=max(head_dim, fields.number("attention.value_length", default=head_dim)),
+        kv_heads=main_kv_heads,
+        head_dim=main_head_dim,
         hidden_size=hidden,
-        intermediate_size=fields.number("feed_forward_length", default=0),
-        vocab_size=header.lengths.get("tokenizer.ggml.tokens") or fields.number("vocab_size"),
-        context_length=fields.number("context_length"),
-        attention="other" if other or fields.varied else "gqa",
-        dtype=dtype,
-        quantization=quantization,
+        intermediate_size=fields.count(*_INTERMEDIATE),
+        vocab_size=fields.number("vocab_size", "padded_vocab_size"),
+        context_length=_context(fields),
+        dtype=_dtype(fields),
+        quantization=quantized.method,
+        task=families.task(fields.values, name),
+        model_type=kind,
+        familiar=said and known_words(fields) and families.familiar(name, kind, inner),
+        cache=cache,
+        experts=experts(fields, layers),
+        vision=_vision(config),
+        tied_embeddings=_tied(fields, inner),
+        mtp_layers=fields.count(*_MTP),
+        weight_block=quantized.weight_block,
+        group_size=quantized.group_size,
+        kv_cache_dtype=quantized.kv_cache_dtype,
     )
 
 
-class _Fields:
-    """Positive whole numbers by name. Where layers differ the largest counts, and ``varied`` is set."""
-
-    def __init__(self, values: Mapping[str, Any], where: str, prefix: str = "") -> None:
-        self.values = values
-        self.where = where
-        self.prefix = prefix
-        self.varied = False
-
-    def number(self, *names: str, default: int | None = None) -> int:
-        for name in names:
-            value = self.values.get(self.prefix + name)
-            if value is not None:
-                return self._positive(self.prefix + name, value)
-        if default is None:
-            raise broken(self.where, f"does not say {self.prefix + names[0]!r}")
-        return default
-
-    def _positive(self, name: str, value: Any) -> int:
-        numbers = value if isinstance(value, (list, tuple)) else (value,)
-        if not numbers or not all(type(number) is int and number >= 0 for number in numbers) or not max(numbers):
-            raise broken(self.where, f"gives {name!r} a value that makes no sense")
-        self.varied = self.varied or len(set(numbers)) > 1
-        return int(max(numbers))
+def _heads(fields: Fields, cache: tuple[CacheLayers, ...]) -> tuple[int, int, int]:
+    """Query heads, key heads and their width in the layers that see everything; zeros without attention."""
+    if cache and all(isinstance(group, StateLayers) for group in cache):
+        return 0, 0, 0
+    groups = [group for group in cache if isinstance(group, AttentionLayers)]
+    groups = [group for group in groups if group.window is None] or groups
+    if not groups:
+        return fields.number(*HEADS), kv_heads(fields), head_dim(fields)
+    main = max(groups, key=lambda group: group.kv_heads)
+    return fields.number(*HEADS), main.kv_heads, main.key_dim
 
 
-def _context(fields: _Fields) -> int:
+def _context(fields: Fields) -> int:
     """Tokens as SGLang derives them: scaled positions only where the configuration does not say the scaled figure."""
     length = fields.number(*_CONTEXT, default=_SGLANG_CONTEXT)
-    rope = fields.values.get("rope_scaling") or fields.values.get("rope_parameters")
+    rope = fields.get("rope_scaling", "rope_parameters")
     if not isinstance(rope, dict) or "original_max_position_embeddings" in rope:
         return length
     kind, factor = rope.get("rope_type") or rope.get("type"), rope.get("factor", 1)
-    already = kind == "llama3" or str(fields.values.get("model_type", "")).startswith("gemma3")
+    already = kind == "llama3" or str(fields.get("model_type") or "").startswith("gemma3")
     if already or not isinstance(factor, (int, float)) or not 1 <= factor < 10_000:
         return length
     return int(length * factor)
 
 
-def _attention(fields: _Fields) -> Attention:
-    values = fields.values
-    kinds = values.get("layer_types")
-    mixed = isinstance(kinds, list) and any(kind != "full_attention" for kind in kinds)
-    if fields.varied or mixed or any(values.get(key) for key in _OTHER_ATTENTION) or _window(fields):
-        return "other"
-    return "gqa"
+def _dtype(fields: Fields) -> str:
+    said = fields.get("torch_dtype", "dtype")
+    return said.removeprefix("torch.") if isinstance(said, str) else ""
 
 
-def _window(fields: _Fields) -> bool:
-    """Whether a sliding window takes effect. Qwen writes one that is off, and some are as long as the context."""
-    window = fields.values.get("sliding_window")
-    off = str(fields.values.get("model_type", "")).startswith("qwen")
-    used = fields.values.get("use_sliding_window", not off)
-    return bool(used) and type(window) is int and 0 < window < _context(fields)
-
-
-def _quantization(values: Mapping[str, Any]) -> str | None:
-    config = values.get("quantization_config") or values.get("compression_config")
-    if not isinstance(config, dict):
+def _vision(config: Mapping[str, Any]) -> Vision | None:
+    """The encoder of images, where there is one; Qwen Omni keeps it one level deeper."""
+    thinker = config.get("thinker_config")
+    outer = thinker if isinstance(thinker, dict) else config
+    found = next((outer[name] for name in _VISION if outer.get(name) is not None), None)
+    if found is None:
         return None
-    method = config.get("quant_method") or config.get("quant_algo")
-    return str(method) if method else "unknown"
+    fields = Fields(found if isinstance(found, dict) else {}, "vision_config")
+    return Vision(
+        layers=_figure(fields, "num_hidden_layers", "depth", "layers", "vt_num_hidden_layers", "num_layers"),
+        hidden_size=_figure(fields, "embed_dim", "width", "vt_hidden_size", "hidden_size"),
+    )
 
 
-def _gguf_types(header: Header) -> tuple[str, str | None]:
-    """dtype of the cache, and the name of the mixture (None where nothing is quantised)."""
-    number = header.metadata.get("general.file_type")
-    sizes = header.bytes_by_type
-    name = ggml.FILE_TYPES.get(number) if type(number) is int else None
-    name = name or max(sizes, key=lambda kind: sizes[kind], default="unknown")
-    return (ggml.PLAIN[name], None) if name in ggml.PLAIN else ("float16", name)
+def _figure(fields: Fields, *names: str) -> int:
+    """A figure that helps an estimate but is not needed: nonsense counts as not said."""
+    value = fields.get(*names)
+    return value if type(value) is int and value > 0 else 0
+
+
+def _tied(fields: Fields, model_type: str) -> bool:
+    said = fields.get("tie_word_embeddings")
+    return bool(said) if said is not None else families.tied(model_type)

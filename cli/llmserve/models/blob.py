@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from llmserve.errors import LlmserveError
 
 MIB = 1024**2
-_FIRST_PIECE, _LARGEST_PIECE = 64 * 1024, 4 * MIB
+FIRST_PIECE, _LARGEST_PIECE = 64 * 1024, 4 * MIB
+"""Bytes: what is read of a file whose header may be of any length."""
 
 
 class Blob(Protocol):
@@ -60,7 +61,7 @@ class Cursor:
         self.position = position
         self.buffer = b""
         self.start = position  # of the buffer in the file
-        self._piece = _FIRST_PIECE
+        self._piece = FIRST_PIECE
 
     @property
     def left(self) -> int:
@@ -83,7 +84,9 @@ class Cursor:
             raise Ended(length - self.left)
         offset = self.position - self.start
         if offset + length > len(self.buffer):
-            self.buffer = self.blob.read(self.position, max(length, self._piece))
+            kept = self.buffer[offset:]
+            more = max(length - len(kept), self._piece)
+            self.buffer = kept + self.blob.read(self.position + len(kept), more)
             self.start, offset = self.position, 0
             self._piece = min(4 * self._piece, _LARGEST_PIECE)
             if len(self.buffer) < length:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from llmserve.errors import UsageError
-from llmserve.models import architecture, builtin, files, gguf, hub_cache, safetensors, variants
+from llmserve.errors import LlmserveError, UsageError
+from llmserve.models import architecture, assembly, builtin, checkpoint, files, gguf, hub_cache, table, unseen, variants
+from llmserve.models.ahead import Ahead
 from llmserve.models.architecture import Architecture
 from llmserve.models.blob import Blob, LocalBlob, broken
 from llmserve.models.builtin import spec
 from llmserve.models.files import Files, Folder
 from llmserve.models.model import Candidate, File, Format, Model, Source
+from llmserve.models.table import Table, Tensor
 
 if TYPE_CHECKING:
     from llmserve.models.hub_api import Hub
 
-_AT_ONCE = 8  # header requests to a hub
-_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _NOT_MODELS = ("adapter", "mmproj", "imatrix")
 
-Answer = TypeVar("Answer")
 
-
-def describe(candidate: Candidate, format: Format, *, hub: Hub | None = None) -> Model:  # noqa: A002
+def describe(
+    candidate: Candidate,
+    format: Format,  # noqa: A002 - the word of the field
+    *,
+    hub: Hub | None = None,
+    planning: bool = False,
+) -> Model:
     """Describe one format of a candidate. A hub is asked only if the model is not completely in the cache.
+
+    With ``planning`` a model is also described where its weights are out of reach: from a folder with a configuration
+    alone, or from the figures of a recipe where the hub cannot be asked. ``Model.basis`` then says so; such a model can
+    be planned, and not be served.
 
     Raises:
         UsageError: the candidate does not exist in this format, or holds no weights that can be served.
@@ -44,34 +54,39 @@ def describe(candidate: Candidate, format: Format, *, hub: Hub | None = None) ->
     if source.builtin:
         return _builtin(candidate, source)
     if source.path:
-        return _local(candidate, source, Path(source.path))
-    return _cached(candidate, source) or _remote(candidate, source, hub)
+        return _local(candidate, source, Path(source.path), planning=planning)
+    try:
+        return _cached(candidate, source) or _remote(candidate, source, hub)
+    except LlmserveError as error:
+        known = unseen.from_recipe(candidate, source) if planning and error.code in unseen.OUT_OF_REACH else None
+        if known is None:
+            raise
+        return known
 
 
 def _builtin(candidate: Candidate, source: Source) -> Model:
     path = builtin.folder() / spec.GGUF_FILE if source.format == "gguf" else builtin.folder()
-    shape = Architecture(
-        name="llama" if source.format == "gguf" else spec.ARCHITECTURE,
-        layers=spec.LAYERS,
-        heads=spec.HEADS,
-        kv_heads=spec.KV_HEADS,
-        head_dim=spec.HEAD_DIM,
-        hidden_size=spec.HIDDEN,
-        intermediate_size=spec.INTERMEDIATE,
-        vocab_size=spec.VOCABULARY,
-        context_length=spec.CONTEXT,
-        attention="gqa",
-        dtype="float16" if source.format == "gguf" else "bfloat16",
-    )
-    norms = 4 if source.format == "gguf" else 2  # GGUF keeps the norms in float32
-    weights = 2 * spec.parameters(norms=False) + norms * spec.parameters(norms=True)
-    return replace(_model(candidate, source, shape, weights), random_weights=True, path=str(path))
+    shape = architecture.from_config(spec.config(), candidate.name)
+    matrices, norms = "BF16", "BF16"
+    if source.format == "gguf":
+        shape = replace(shape, name="llama", dtype="float16")
+        matrices, norms = "F16", "F32"
+    sizes = {"BF16": 2, "F16": 2, "F32": 4}
+    tensors = {
+        name: Tensor(dtype, sizes[dtype] * prod(form), form)
+        for name, form in spec.shapes().items()
+        for dtype in (norms if len(form) == 1 else matrices,)
+    }
+    return replace(_model(candidate, source, shape, tensors), random_weights=True, path=str(path))
 
 
-def _local(candidate: Candidate, source: Source, path: Path) -> Model:
+def _local(candidate: Candidate, source: Source, path: Path, *, planning: bool) -> Model:
     if source.format == "safetensors":
         here = Folder(path)
-        return replace(_safetensors(candidate, source, here, files.needed(here)), path=str(path))
+        if planning and not files.likely_weights(here):
+            return unseen.from_folder(candidate, source, here)
+        model, _ = _safetensors(candidate, source, here)
+        return replace(model, path=str(path))
     parts = [path.with_name(name) for name in files.expected_parts(path.name)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
@@ -94,38 +109,39 @@ def _cached(candidate: Candidate, source: Source) -> Model | None:
         names = variants.choose(source, here.sizes)
         model = _gguf(candidate, replace(found, file=names[0]), [here.blob(name) for name in names])
         return replace(model, path=str(folder / names[0]), revision=folder.name, files=_files(here, names))
-    names = files.needed(here)
-    model = _safetensors(candidate, found, here, names)
+    model, names = _safetensors(candidate, found, here)
     return replace(model, path=str(folder), revision=folder.name, files=_files(here, names))
 
 
 def _remote(candidate: Candidate, source: Source, hub: Hub | None) -> Model:
-    from llmserve.models.hub_api import Hub, HubFiles
+    from llmserve.models.hub_api import AT_ONCE, Hub, HubFiles
 
-    hub = hub or Hub()
-    there = HubFiles(hub, hub.listing(source.repo or "", source.revision))
-    if source.format == "gguf":
-        names = variants.choose(source, there.sizes)
-        model = _gguf(candidate, replace(source, file=names[0]), [there.blob(name) for name in names])
-    else:
-        names = files.needed(there)
-        model = _safetensors(candidate, source, there, names)
-    return replace(model, revision=there.listing.commit, files=_files(there, names), missing_bytes=there.missing(names))
-
-
-def _safetensors(candidate: Candidate, source: Source, where: Files, names: tuple[str, ...]) -> Model:
-    shape = architecture.from_config(files.read_json(where, "config.json"), f"{where.where}/config.json")
-    if not files.has_tokenizer(where):
-        raise broken(where.where, "has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)")
-    weights = [where.blob(name) for name in names if name.endswith(".safetensors")]
-    sizes = _added(header.bytes_by_dtype for header in _each(safetensors.read_header, weights))
-    main = max(sizes, key=lambda dtype: sizes[dtype], default="")
-    shape = replace(shape, dtype=shape.dtype or _DTYPES.get(main, main.lower() or "unknown"))
-    return replace(_model(candidate, source, shape, sum(sizes.values())), chat_template=_has_template(where))
+    with closing(hub or Hub()) as asked:
+        there = HubFiles(asked, asked.listing(source.repo or "", source.revision))
+        if source.format == "gguf":
+            names = variants.choose(source, there.sizes)
+            blobs = [there.blob(name) for name in names]
+            model = _gguf(candidate, replace(source, file=names[0]), blobs, at_once=AT_ONCE)
+        else:
+            model, names = _safetensors(candidate, source, there, at_once=AT_ONCE)
+    commit, missing = there.listing.commit, there.missing(names)
+    return replace(model, revision=commit, files=_files(there, names), missing_bytes=missing)
 
 
-def _gguf(candidate: Candidate, source: Source, blobs: Sequence[Blob]) -> Model:
-    headers = _each(gguf.read_header, blobs)
+def _safetensors(
+    candidate: Candidate, source: Source, where: Files, *, at_once: int = 0
+) -> tuple[Model, tuple[str, ...]]:
+    """The model, and the names of the files that serving needs."""
+    with table.without_collection():
+        found = checkpoint.read(where, at_once=at_once)
+        model = _model(candidate, source, found.shape, found.tensors)
+    return replace(model, chat_template=found.chat_template), found.names
+
+
+def _gguf(candidate: Candidate, source: Source, blobs: Sequence[Blob], *, at_once: int = 0) -> Model:
+    with Ahead(at_once) as ahead:
+        begun = [ahead.start(partial(gguf.read_header, blob), again=False) for blob in blobs]
+        headers = [header() for header in begun]
     kind = headers[0].metadata.get("general.type")
     if kind in _NOT_MODELS:
         raise UsageError(
@@ -135,59 +151,21 @@ def _gguf(candidate: Candidate, source: Source, blobs: Sequence[Blob]) -> Model:
         )
     if not headers[0].lengths.get("tokenizer.ggml.tokens"):
         raise broken(blobs[0].name, "has no tokenizer ('tokenizer.ggml.tokens')")
-    sizes = _added(header.bytes_by_type for header in headers)
-    shape = architecture.from_gguf(replace(headers[0], bytes_by_type=sizes), blobs[0].name)
-    template = "tokenizer.chat_template" in headers[0].metadata
-    return replace(_model(candidate, source, shape, sum(sizes.values())), chat_template=template)
+    whole = gguf.joined(headers, [blob.name for blob in blobs])
+    shape = architecture.from_gguf(whole, blobs[0].name)
+    if shape.familiar:
+        table.check_shape(
+            whole.table, blobs[0].name, layers=shape.layers, vocab_size=shape.vocab_size, hidden_size=shape.hidden_size
+        )
+    template = "tokenizer.chat_template" in whole.metadata
+    return replace(_model(candidate, source, shape, whole.table), chat_template=template)
 
 
-def _has_template(where: Files) -> bool:
-    if any(name in where.sizes for name in ("chat_template.jinja", "chat_template.json")):
-        return True
-    return "tokenizer_config.json" in where.sizes and bool(
-        files.read_json(where, "tokenizer_config.json").get("chat_template")
-    )
-
-
-def _model(candidate: Candidate, source: Source, shape: Architecture, weight_bytes: int) -> Model:
-    return Model(
-        ref=candidate.ref,
-        name=candidate.name,
-        source=source,
-        architecture=shape.name,
-        layers=shape.layers,
-        heads=shape.heads,
-        kv_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        hidden_size=shape.hidden_size,
-        vocab_size=shape.vocab_size,
-        context_length=shape.context_length,
-        dtype=shape.dtype,
-        weight_bytes=weight_bytes,
-        attention=shape.attention,
-        intermediate_size=shape.intermediate_size,
-        quantization=shape.quantization,
-        tool_call_parser=candidate.tool_call_parser,
-        reasoning_parser=candidate.reasoning_parser,
-    )
+def _model(candidate: Candidate, source: Source, shape: Architecture, tensors: Table) -> Model:
+    numbered = shape.layers + (shape.mtp_layers if source.format == "gguf" else 0)  # see tensors.role
+    groups = table.groups(tensors, layers=numbered, mtp_layers=shape.mtp_layers)
+    return assembly.model(candidate, source, shape, groups)
 
 
 def _files(where: Files, names: Iterable[str]) -> tuple[File, ...]:
     return tuple(File(name=name, size_bytes=where.sizes[name]) for name in names)
-
-
-def _added(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for table in tables:
-        total.update(table)
-    return dict(total)
-
-
-def _each(read: Callable[[Blob], Answer], blobs: Sequence[Blob]) -> list[Answer]:
-    """Read several headers; those of a hub at the same time."""
-    if len(blobs) == 1 or all(isinstance(blob, LocalBlob) for blob in blobs):
-        return [read(blob) for blob in blobs]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return list(pool.map(read, blobs))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmserve.errors import UsageError
-from llmserve.models.blob import Blob, LocalBlob, broken
+from llmserve.models.blob import FIRST_PIECE, MIB, Blob, LocalBlob, broken
 
 INDEX = "model.safetensors.index.json"
 _TOKENIZERS = (
@@ -20,6 +20,7 @@ _TOKENIZERS = (
 )  # fmt: skip
 _COMPANIONS = ("*.json", "*.jinja", "merges.txt", *_TOKENIZERS)
 _NOT_NEEDED = ("*.index.json",)
+_OTHER_WEIGHTS = ("consolidated*", "adapter*")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
 
@@ -81,22 +82,58 @@ def has_tokenizer(files: Files) -> bool:
     return any(_matches(name, _TOKENIZERS) for name in files.sizes)
 
 
-def weight_files(files: Files) -> tuple[str, ...]:
-    """The safetensors files that hold the model, each tensor once.
+def has_template(files: Files) -> bool:
+    """Whether the model brings a chat template."""
+    if any(name in files.sizes for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    return "tokenizer_config.json" in files.sizes and bool(
+        read_json(files, "tokenizer_config.json").get("chat_template")
+    )
+
+
+def read_index(files: Files) -> Mapping[str, str] | None:
+    """Which tensor is in which file; None where there is no index.
+
+    Raises:
+        LlmserveError: ``broken_checkpoint``: the index is damaged.
+    """
+    if INDEX not in files.sizes:
+        return None
+    names = read_json(files, INDEX).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise broken(f"{files.where}/{INDEX}", "is damaged: it has no weight_map")
+    return names
+
+
+def weight_files(files: Files, index: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The safetensors files that hold the model, each tensor once. ``index``: if it has been read already.
 
     Raises:
         UsageError: ``no_weights``: there are none, or only pickle files, which llmserve does not load.
-        LlmserveError: ``broken_checkpoint``: the index names files that are missing.
+        LlmserveError: ``broken_checkpoint``: the index is damaged, or names files that are missing.
     """
-    if INDEX in files.sizes:
-        return _indexed(files)
-    if "model.safetensors" in files.sizes:
+    index = index or read_index(files)
+    if index is not None:
+        return _indexed(files, index)
+    if likely := likely_weights(files):
+        return likely
+    raise _no_weights(files)
+
+
+def likely_weights(files: Files) -> tuple[str, ...]:
+    """What ``weight_files`` will be, as far as names tell."""
+    if INDEX not in files.sizes and "model.safetensors" in files.sizes:
         return ("model.safetensors",)
-    found = [name for name in files.sizes if fnmatchcase(name, "*.safetensors") and "/" not in name]
-    whole = [name for name in found if not fnmatchcase(name, "consolidated*") and not fnmatchcase(name, "adapter*")]
-    if whole:
-        return tuple(sorted(whole))
-    raise _no_weights(files, found)
+    return tuple(sorted(name for name in _safetensors(files) if not _matches(name, _OTHER_WEIGHTS)))
+
+
+def header_piece(files: Files, shards: int) -> int:
+    """Bytes that hold nearly every header of the shards, so that one request each will do.
+
+    A header takes one and a half times the bytes per tensor that the index takes, and the hub tells the size of that.
+    """
+    share = 2 * files.sizes.get(INDEX, 0) // max(1, shards)
+    return min(max(FIRST_PIECE, -(-share // FIRST_PIECE) * FIRST_PIECE), 4 * MIB)
 
 
 def companions(files: Files) -> tuple[str, ...]:
@@ -105,10 +142,10 @@ def companions(files: Files) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if _matches(name, _COMPANIONS) and not _matches(name, _NOT_NEEDED)))
 
 
-def needed(files: Files) -> tuple[str, ...]:
+def needed(files: Files, index: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """All that a safetensors engine wants to find in the folder."""
-    index = (INDEX,) if INDEX in files.sizes else ()
-    return (*weight_files(files), *index, *companions(files))
+    listed = (INDEX,) if INDEX in files.sizes else ()
+    return (*weight_files(files, index), *listed, *companions(files))
 
 
 def gguf_sets(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -133,11 +170,8 @@ def expected_parts(name: str) -> tuple[str, ...]:
     return tuple(f"{head}-{number:05d}-of-{count}{tail}" for number in range(1, int(count) + 1))
 
 
-def _indexed(files: Files) -> tuple[str, ...]:
-    names = read_json(files, INDEX).get("weight_map")
-    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
-        raise broken(f"{files.where}/{INDEX}", "is damaged: it has no weight_map")
-    shards = sorted(set(names.values()))
+def _indexed(files: Files, index: Mapping[str, str]) -> tuple[str, ...]:
+    shards = sorted(set(index.values()))
     missing = [name for name in shards if name not in files.sizes]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -146,7 +180,12 @@ def _indexed(files: Files) -> tuple[str, ...]:
     return tuple(shards)
 
 
-def _no_weights(files: Files, found: list[str]) -> UsageError:
+def _safetensors(files: Files) -> list[str]:
+    return [name for name in files.sizes if name.endswith(".safetensors") and "/" not in name]
+
+
+def _no_weights(files: Files) -> UsageError:
+    found = _safetensors(files)
     pickles = sorted(name for name in files.sizes if _matches(name, _PICKLES))
     if found:
         kind = "adapter" if fnmatchcase(found[0], "adapter*") else "consolidated file"

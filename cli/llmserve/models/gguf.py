@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmserve.errors import LlmserveError
-from llmserve.models import ggml
+from llmserve.models import ggml, table
 from llmserve.models.blob import Blob, Cursor, Ended, broken, cut_short
+from llmserve.models.table import Table, Tensor
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -26,12 +27,16 @@ _SMALLEST_ENTRY = 12  # bytes of a metadata pair or a tensor's description, what
 
 @dataclass(frozen=True)
 class Header:
-    """``metadata`` holds scalars, texts and short arrays; ``lengths`` the number of items of every array."""
+    """``metadata`` holds scalars, texts and short arrays; ``lengths`` the number of items of every array.
+
+    ``table`` has the rows of a matrix first, unlike the file.
+    """
 
     metadata: Mapping[str, Any]
     lengths: Mapping[str, int]
     tensors: int
     bytes_by_type: Mapping[str, int]
+    table: Table = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def data_bytes(self) -> int:
@@ -49,6 +54,25 @@ def read_header(blob: Blob) -> Header:
         return _Reader(blob).header()
     except Ended as end:
         raise cut_short(blob, end.missing) from end
+
+
+def joined(headers: Sequence[Header], names: Sequence[str]) -> Header:
+    """One header out of those of the parts of a split model; ``names`` are for messages.
+
+    Raises:
+        LlmserveError: ``broken_checkpoint``: two parts hold the same tensor.
+    """
+    if len(headers) == 1:
+        return headers[0]
+    whole = table.joined({name: header.table for name, header in zip(names, headers, strict=True)}, names[0])
+    return replace(headers[0], tensors=len(whole), bytes_by_type=_by_type(whole), table=whole)
+
+
+def _by_type(tensors: Table) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.size_bytes
+    return dict(sizes)
 
 
 @dataclass(frozen=True)
@@ -72,7 +96,8 @@ class _Reader:
         tensors, pairs = self._count(), self._count()
         metadata = dict(self._pair() for _ in range(pairs))
         infos = [self._tensor() for _ in range(tensors)]
-        return Header(metadata, self.lengths, tensors, self._sizes(infos, metadata.get("general.alignment", 32)))
+        found = self._table(infos, metadata.get("general.alignment", 32))
+        return Header(metadata, self.lengths, tensors, _by_type(found), found)
 
     def _version(self) -> None:
         version = self._scalar("I")
@@ -150,22 +175,23 @@ class _Reader:
         shape = tuple(self._scalar("Q") for _ in range(dimensions))
         return _Tensor(name, shape, self._scalar("I"), self._scalar("Q"))
 
-    def _sizes(self, tensors: list[_Tensor], alignment: Any) -> dict[str, int]:
+    def _table(self, tensors: list[_Tensor], alignment: Any) -> dict[str, Tensor]:
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
             raise self._damaged("its alignment makes no sense")
         start = -(-self.cursor.position // alignment) * alignment
-        sizes: Counter[str] = Counter()
+        found: dict[str, Tensor] = {}
         position = 0
         for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
             if tensor.offset < position or tensor.offset % alignment:
                 raise self._damaged(f"tensor {tensor.name!r} overlaps the one before it")
-            kind, size = self._size(tensor)
-            sizes[kind] += size
-            position = tensor.offset + size
+            if tensor.name in found:
+                raise self._damaged(f"it has tensor {tensor.name!r} twice")
+            found[tensor.name] = self._described(tensor)
+            position = tensor.offset + found[tensor.name].size_bytes
         self._check_end(start + position if tensors else self.cursor.position)
-        return dict(sizes)
+        return found
 
-    def _size(self, tensor: _Tensor) -> tuple[str, int]:
+    def _described(self, tensor: _Tensor) -> Tensor:
         kind = ggml.TYPES.get(tensor.type)
         if kind is None:
             raise LlmserveError(
@@ -175,7 +201,7 @@ class _Reader:
             )
         if not tensor.shape or tensor.shape[0] % kind.block:
             raise self._damaged(f"the shape of tensor {tensor.name!r} makes no sense")
-        return kind.name, math.prod(tensor.shape) // kind.block * kind.size
+        return Tensor(kind.name, math.prod(tensor.shape) // kind.block * kind.size, tensor.shape[::-1])
 
     def _check_end(self, expected: int) -> None:
         missing = expected - self.blob.size

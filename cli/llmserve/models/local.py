@@ -25,8 +25,8 @@ def is_path(ref: str) -> bool:
         return False
 
 
-def candidate(ref: str) -> Candidate:
-    """The model at a path.
+def candidate(ref: str, *, planning: bool = False) -> Candidate:
+    """The model at a path. ``planning``: a folder with a configuration and no weights will do.
 
     Raises:
         UsageError: ``not_a_model``, saying what is missing or in the way.
@@ -36,7 +36,7 @@ def candidate(ref: str) -> Candidate:
         if not path.exists():
             raise _wrong(f"There is nothing at {ref}.", "Check the path; a model of a hub is named org/name.")
         path = path.resolve()
-        return _folder(ref, path) if path.is_dir() else _file(ref, path)
+        return _folder(ref, path, planning=planning) if path.is_dir() else _file(ref, path)
     except PermissionError as error:
         raise _wrong(f"{ref} cannot be read: {error.strerror}.", "Check its permissions.") from error
 
@@ -53,21 +53,22 @@ def _file(ref: str, path: Path) -> Candidate:
     return Candidate(ref=ref, name=name, sources=(Source(format="gguf", path=str(path.with_name(first))),))
 
 
-def _folder(ref: str, path: Path) -> Candidate:
+def _folder(ref: str, path: Path, *, planning: bool) -> Candidate:
     here = Folder(path)
     sets = [name for name in files.gguf_sets(here.sizes) if "/" not in name]
-    sources = _safetensors(ref, here, quiet=bool(sets))
+    sources = _safetensors(ref, here, quiet=bool(sets), planning=planning)
     if not sources or len(sets) == 1:
         sources += _gguf(ref, path, sets)
     return Candidate(ref=ref, name=path.name or "model", sources=sources)
 
 
-def _safetensors(ref: str, here: Folder, *, quiet: bool) -> tuple[Source, ...]:
-    """The safetensors source of a folder; with ``quiet`` its absence is fine."""
+def _safetensors(ref: str, here: Folder, *, quiet: bool, planning: bool) -> tuple[Source, ...]:
+    """The safetensors source of a folder; with ``quiet`` its absence is fine, with ``planning`` that of weights."""
     config = "config.json" in here.sizes
     weights = any(name.endswith(".safetensors") and "/" not in name for name in here.sizes)
     if config and (weights or not quiet):
-        files.weight_files(here)
+        if weights or not planning:
+            files.weight_files(here)
         return (Source(format="safetensors", path=str(here.path)),)
     if quiet:
         return ()

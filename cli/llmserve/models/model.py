@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llmserve.models.layers import CacheLayers, Experts, Vision
+from llmserve.models.tensors import TensorGroup
+
+Basis = Literal["headers", "config", "recipe"]
+"""Where the bytes of the weights come from: tensor headers (exact), computed from config.json, or a recipe's figures
+when no hub can be asked."""
+
+Task = Literal["generate", "embed", "reward"]
 
 Format = Literal["safetensors", "gguf"]
 
@@ -32,7 +41,12 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What a name stands for: one model in one or two formats. ``name`` is the id that the API will show."""
+    """What a name stands for: one model in one or two formats. ``name`` is the id that the API will show.
+
+    ``variants`` are quantised checkpoints of the same model, for when the full one does not fit. ``config`` holds the
+    fields of its config.json that decide memory, and ``task`` what it is for where its architecture does not tell, both
+    as a recipe knows them.
+    """
 
     ref: str
     name: str
@@ -41,6 +55,9 @@ class Candidate:
     gated: bool = False
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
+    variants: tuple[Source, ...] = ()
+    config: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    task: Task | None = None
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -62,11 +79,13 @@ class File:
 class Model:
     """A model as its headers describe it.
 
-    ``weight_bytes`` are exact (safetensors or GGUF headers). ``attention`` is ``gqa`` for plain multi-head and
-    grouped-query attention, where KV bytes per token = 2 x layers x kv_heads x head_dim x dtype bytes; ``other``
-    marks layouts for which that formula is an upper bound. ``files`` are what a download would bring, of which
-    ``missing_bytes`` are not in the cache yet. ``path`` is set when the weights are on this disk, or will be made there
-    (built-in models). ``dtype`` is that of activations and KV cache; ``quantization`` is None for plain formats.
+    ``weight_bytes`` is the sum of ``tensors``, exact if ``basis`` is ``headers``. ``cache`` lists what the layers keep
+    between tokens, in no order. ``familiar`` is False for architectures whose layout is guessed from general fields:
+    plans then carry a wide band. ``mtp_layers`` predict further tokens (``num_nextn_predict_layers``).
+    ``weight_block`` is the side of FP8 scale blocks, ``group_size`` the group of GPTQ/AWQ/FP4 scales, and
+    ``kv_cache_dtype`` what the checkpoint asks for its cache (``fp8``). ``files`` are what a download would bring, of
+    which ``missing_bytes`` are not in the cache yet. ``path`` is set when the weights are on this disk, or will be made
+    there (built-in models). ``dtype`` is that of activations and KV cache; ``quantization`` is None for plain formats.
     ``random_weights`` marks a model that nobody trained: its answers mean nothing.
     """
 
@@ -83,17 +102,30 @@ class Model:
     context_length: int
     dtype: str
     weight_bytes: int
-    attention: Literal["gqa", "other"] = "gqa"
     intermediate_size: int = 0
     quantization: str | None = None
     chat_template: bool = True
     random_weights: bool = False
+    basis: Basis = "headers"
+    task: Task = "generate"
+    model_type: str = ""
+    familiar: bool = True
+    cache: tuple[CacheLayers, ...] = ()
+    tensors: tuple[TensorGroup, ...] = ()
+    experts: Experts | None = None
+    vision: Vision | None = None
+    tied_embeddings: bool = False
+    mtp_layers: int = 0
+    weight_block: int | None = None
+    group_size: int | None = None
+    kv_cache_dtype: str | None = None
     revision: str | None = None
     path: str | None = None
     files: tuple[File, ...] = ()
     missing_bytes: int = 0
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
+    variants: tuple[Source, ...] = ()
 
     @property
     def format(self) -> Format:

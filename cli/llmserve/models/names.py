@@ -5,14 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from llmserve.models.model import Format
-from llmserve.models.recipes import Recipe, catalogue
+from llmserve.models.recipes import Recipe, catalogue, named, normal
 
-_IGNORED = str.maketrans("", "", "-_. ")
-
-
-def normal(name: str) -> str:
-    """Names are compared without case and without ``-``, ``_`` and ``.``: Llama3-8B is llama-3-8b."""
-    return name.lower().translate(_IGNORED)
+__all__ = ["find", "hint", "nearest", "normal", "spellings"]
 
 
 def find(name: str) -> tuple[Recipe, Format | None] | None:
@@ -20,7 +15,8 @@ def find(name: str) -> tuple[Recipe, Format | None] | None:
 
     The second item is set where the name stands for one format alone: a GGUF repository, or ``NAME-gguf``.
     """
-    return spellings().get(normal(name))
+    exact = named(name)  # one file to read instead of all
+    return (exact, None) if exact else spellings().get(normal(name))
 
 
 @cache

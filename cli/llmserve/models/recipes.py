@@ -1,24 +1,54 @@
-"""The models that llmserve knows by name: one TOML file each in ``templates/models``."""
+"""The models that llmserve knows by name: one TOML file each in ``templates/models``.
+
+A file ends with the table ``[config]``: the fields of the model's ``config.json`` that decide how much memory it needs.
+It is the longest part and seldom wanted, so it is parsed when asked for. ``layer_types`` may stop after one period.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from llmserve import paths
-from llmserve.models.model import Candidate, Format, Source
+from llmserve.models.model import Candidate, Format, Source, Task
 
 GB = 1_000_000_000
+
+_IGNORED = str.maketrans("", "", "-_. ")
+_CONFIG = "\n[config"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A quantised safetensors checkpoint: ``fp8``, ``awq-int4``, ``gptq-int4``, ``w4a16``, ``nvfp4``; a rough size."""
+
+    repo: str
+    quantization: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What the model's authors recommend; None: they say nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A known model. ``rank`` orders the choices for ``llmserve up`` without a name, the best first (0: never chosen).
 
-    ``parameters`` and ``context`` (tokens) are for people; the plan reads the model's own headers.
+    ``parameters``, ``context`` (tokens) and ``minimum_gb`` are for people; the plan reads the model's own headers.
+    ``minimum_gb`` is the memory of the smallest GPU, or set of GPUs, for the first source and a few requests.
     """
 
     name: str
@@ -27,15 +57,26 @@ class Recipe:
     license: str
     context: int
     sources: tuple[Source, ...]
+    minimum_gb: int
     aliases: tuple[str, ...] = ()
     gated: bool = False
     rank: int = 0
+    task: Task = "generate"
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
+    sampling: Sampling = Sampling()
+    variants: tuple[Variant, ...] = ()
+    notes: tuple[str, ...] = ()
+    config_text: str = field(default="", repr=False)
 
     @property
     def repos(self) -> tuple[str, ...]:
         return tuple(source.repo for source in self.sources if source.repo)
+
+    @property
+    def config(self) -> Mapping[str, Any] | None:
+        """The part of ``config.json`` that decides memory; None where it is not known for certain."""
+        return _config(self.config_text) if self.config_text else None
 
     def candidate(self, ref: str | None = None, *, name: str | None = None) -> Candidate:
         return Candidate(
@@ -46,18 +87,34 @@ class Recipe:
             gated=self.gated,
             tool_call_parser=self.tool_call_parser,
             reasoning_parser=self.reasoning_parser,
+            variants=tuple(
+                Source(format="safetensors", repo=variant.repo, size_bytes=variant.size_bytes)
+                for variant in self.variants
+            ),
+            config=self.config,
+            task=self.task,
         )
+
+
+def normal(name: str) -> str:
+    """Names are compared without case and without ``-``, ``_`` and ``.``: Llama3-8B is llama-3-8b."""
+    return name.lower().translate(_IGNORED)
 
 
 @cache
 def catalogue() -> tuple[Recipe, ...]:
-    """All recipes by family, the small models first.
+    """All recipes by family, the small models first, and those that make vectors last.
 
     Raises:
         ValueError: a file of the package is damaged.
     """
-    recipes = [_load(path) for path in (paths.templates_dir() / "models").glob("*.toml")]
-    return tuple(sorted(recipes, key=lambda recipe: (recipe.family, recipe.sources[0].size_bytes or 0, recipe.name)))
+    return tuple(sorted(map(_load, _files().values()), key=_order))
+
+
+def named(name: str) -> Recipe | None:
+    """The recipe of exactly this name, however it is spelt. Reads its file alone."""
+    path = _files().get(normal(name))
+    return _load(path) if path else None
 
 
 def ranked() -> list[Recipe]:
@@ -65,21 +122,119 @@ def ranked() -> list[Recipe]:
     return sorted((recipe for recipe in catalogue() if recipe.rank), key=lambda recipe: recipe.rank)
 
 
+def relative(architecture: str, model_type: str, base_models: Sequence[str], name: str) -> Recipe | None:
+    """The recipe of the model that an unknown one was made from: its parsers and sampling hold for both.
+
+    ``base_models`` are repositories as a model card names them, the nearest first; ``name`` is the model's own. Names
+    that hold a known model's are taken next (``my-qwen3-8b-v2``), then architectures that one family alone has. A
+    recipe of another architecture is no relative. Asks no network.
+    """
+    names = [*base_models, name]
+    found = (_by_repo(given) or _within(given) for given in names)
+    fitting = (recipe for recipe in found if recipe and _same(recipe, architecture, model_type))
+    return next(fitting, None) or named(_FAMILIES.get(model_type, "") or "-")
+
+
+_FAMILIES = {
+    "deepseek_v32": "deepseek-v3.2", "gemma3": "gemma-3-12b", "gemma3_text": "gemma-3-1b", "gemma4": "gemma-4-31b",
+    "glm4_moe": "glm-4.5-air", "glm_moe_dsa": "glm-5", "gpt_oss": "gpt-oss-20b", "kimi_k2": "kimi-k2",
+    "kimi_k25": "kimi-k2.5", "llama4": "llama-4-scout", "qwen3": "qwen3-8b", "qwen3_5": "qwen3.5-27b",
+    "qwen3_5_moe": "qwen3.5-35b-a3b", "qwen3_moe": "qwen3-30b-a3b", "qwen3_next": "qwen3-next-80b-a3b",
+    "qwen3_vl": "qwen3-vl-8b", "qwen3_vl_moe": "qwen3-vl-30b-a3b",
+}  # fmt: skip
+"""Who speaks for a ``model_type`` that only one family has, by the name of a recipe."""
+
+
+def _by_repo(repo: str) -> Recipe | None:
+    wanted = normal(repo)
+    for recipe in catalogue():
+        known = (*recipe.repos, *(variant.repo for variant in recipe.variants), *recipe.aliases)
+        if any(normal(name) == wanted for name in known):
+            return recipe
+    return None
+
+
+def _within(name: str) -> Recipe | None:
+    """The recipe whose name stands in ``name`` as whole words; the longest such."""
+    words = _words(name.rsplit("/", 1)[-1])
+    found = [(len(spelling), recipe) for spelling, recipe in _distinctive() if f"-{spelling}-" in f"-{words}-"]
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _distinctive() -> Iterator[tuple[str, Recipe]]:
+    """Names that say the size or the version, which a family's plain alias (``kimi``) does not."""
+    for recipe in catalogue():
+        short = (repo.rsplit("/", 1)[-1] for repo in recipe.repos if "gguf" not in repo.lower())
+        for name in (recipe.name, *short):
+            if re.search(r"\d", name):
+                yield _words(name), recipe
+
+
+def _words(name: str) -> str:
+    """``Qwen3_8B-Instruct`` as ``qwen3-8b-instruct``: words with one separator; dots count as letters."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower())
+
+
+def _same(recipe: Recipe, architecture: str, model_type: str) -> bool:
+    config = recipe.config
+    if config is None or not (architecture or model_type):
+        return True
+    return architecture in config["architectures"] or model_type in (config["model_type"], *_inner_type(config))
+
+
+def _inner_type(config: Mapping[str, Any]) -> list[str]:
+    inner = config.get("text_config")
+    return [inner["model_type"]] if inner and "model_type" in inner else []
+
+
+@cache
+def _files() -> dict[str, Path]:
+    """The recipes' files by normalised name; each is named after its model."""
+    return {normal(path.stem): path for path in (paths.templates_dir() / "models").glob("*.toml")}
+
+
+def _order(recipe: Recipe) -> tuple[bool, str, int, str]:
+    return recipe.task != "generate", recipe.family, recipe.sources[0].size_bytes or 0, recipe.name
+
+
+@cache
 def _load(path: Path) -> Recipe:
     try:
-        return _recipe(tomllib.loads(path.read_text(encoding="utf-8")))
+        head, mark, config = path.read_text(encoding="utf-8").partition(_CONFIG)
+        return _recipe(tomllib.loads(head), mark + config)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path.name} is not a recipe: {error}") from error
 
 
-def _recipe(table: dict[str, Any]) -> Recipe:
+def _recipe(table: dict[str, Any], config: str) -> Recipe:
     sglang: dict[str, Any] = table.pop("sglang", {})
-    aliases = tuple(table.pop("aliases", ()))
     kinds: tuple[Format, ...] = ("safetensors", "gguf")
-    sources = tuple(_source(kind, table.pop(kind)) for kind in kinds if kind in table)
-    return Recipe(aliases=aliases, sources=sources, **table, **sglang)
+    return Recipe(
+        aliases=tuple(table.pop("aliases", ())),
+        notes=tuple(table.pop("notes", ())),
+        sources=tuple(_source(kind, table.pop(kind)) for kind in kinds if kind in table),
+        variants=tuple(_variant(variant) for variant in table.pop("variants", ())),
+        sampling=Sampling(**table.pop("sampling", {})),
+        config_text=config,
+        **table,
+        **sglang,
+    )
 
 
 def _source(kind: Format, table: dict[str, Any]) -> Source:
     size = table.pop("size_gb")
     return Source(format=kind, size_bytes=round(size * GB), **table)
+
+
+def _variant(table: dict[str, Any]) -> Variant:
+    size = table.pop("size_gb")
+    return Variant(size_bytes=round(size * GB), **table)
+
+
+@cache
+def _config(text: str) -> Mapping[str, Any]:
+    config: dict[str, Any] = tomllib.loads(text)["config"]
+    for fields in (config, config.get("text_config", {})):
+        if kinds := fields.get("layer_types"):
+            fields["layer_types"] = list(islice(cycle(kinds), fields["num_hidden_layers"]))
+    return config

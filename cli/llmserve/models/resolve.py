@@ -15,8 +15,10 @@ _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*?)(?::(?P<f
 _NAME = re.compile(r"(?P<name>[^:/]+):(?P<file>[^:]+)")
 
 
-def resolve(ref: str, *, revision: str | None = None) -> Candidate:
+def resolve(ref: str, *, revision: str | None = None, planning: bool = False) -> Candidate:
     """What ``ref`` stands for. ``revision`` (branch, tag or commit) applies to the repository that it names.
+
+    With ``planning`` a folder with a configuration and no weights is a model too; see ``describe``.
 
     Raises:
         UsageError: ``not_a_model``: a path without a model, saying what is wrong with it; ``unknown_model``: no such
@@ -24,7 +26,7 @@ def resolve(ref: str, *, revision: str | None = None) -> Candidate:
     """
     if local.is_path(ref):
         _no_revision(ref, revision, "is a path")
-        return local.candidate(ref)
+        return local.candidate(ref, planning=planning)
     candidate = _known(ref) or _hub_id(ref)
     if candidate is None:
         raise UsageError(

@@ -10,10 +10,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from llmserve.models.blob import Blob, Cursor, Ended, broken, cut_short
+from llmserve.errors import LlmserveError
+from llmserve.models.blob import FIRST_PIECE, Blob, broken, cut_short
+from llmserve.models.table import Table, Tensor
 
 MAX_HEADER = 100_000_000  # the reference reader's own limit
 
@@ -26,10 +28,11 @@ DTYPE_BITS = {
 
 @dataclass(frozen=True)
 class Header:
-    """``bytes_by_dtype`` adds up to the size of the file without its header."""
+    """``bytes_by_dtype`` adds up to the size of the file without its header, and so do the tensors of ``table``."""
 
     tensors: int
     bytes_by_dtype: Mapping[str, int]
+    table: Table = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def data_bytes(self) -> int:
@@ -42,53 +45,100 @@ def read_header(blob: Blob) -> Header:
     Raises:
         LlmserveError: ``broken_checkpoint``: the file is truncated, too long, or not safetensors at all.
     """
-    try:
-        cursor = Cursor(blob)
-        length = int.from_bytes(cursor.take(8), "little")
-        if not 2 <= length <= MAX_HEADER:
-            raise broken(blob.name, "is not a safetensors file: its header length makes no sense")
-        text = cursor.take(length)
-    except Ended as end:
-        raise cut_short(blob, end.missing) from end
-    header = _check(blob, _parse(blob, text))
-    _check_size(blob, 8 + length + header.data_bytes)
+    return parse(blob, read(blob))
+
+
+def read(blob: Blob, first: int = FIRST_PIECE) -> bytes:
+    """The header's JSON: one read of ``first`` bytes, and another one only if it is longer.
+
+    Raises:
+        LlmserveError: as ``read_header`` does.
+    """
+    start = blob.read(0, first)
+    if len(start) < 8:
+        raise cut_short(blob, 8 - len(start))
+    length = int.from_bytes(start[:8], "little")
+    if not 2 <= length <= MAX_HEADER:
+        raise broken(blob.name, "is not a safetensors file: its header length makes no sense")
+    text = start[8 : 8 + length]
+    if len(text) < length <= blob.size - 8:
+        text += blob.read(len(start), length - len(text))
+    if len(text) < length:
+        raise cut_short(blob, length - len(text))
+    return text
+
+
+def parse(blob: Blob, text: bytes) -> Header:
+    """Check the header ``text`` of a file, and the file's size.
+
+    Raises:
+        LlmserveError: as ``read_header`` does.
+    """
+    header = _check(blob, _load(blob, text))
+    _check_size(blob, 8 + len(text) + header.data_bytes)
     return header
 
 
-def _parse(blob: Blob, text: bytes) -> dict[str, Any]:
+def _load(blob: Blob, text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise broken(blob.name, "has a damaged header: it is not JSON") from error
     if not isinstance(content, dict):
         raise broken(blob.name, "has a damaged header: it is not a JSON object")
+    content.pop("__metadata__", None)
     return content
 
 
 def _check(blob: Blob, content: dict[str, Any]) -> Header:
-    spans = [(name, *_entry(blob, name, entry)) for name, entry in content.items() if name != "__metadata__"]
     sizes: Counter[str] = Counter()
+    table: dict[str, Tensor] = {}
+    known: dict[tuple[Any, ...], int] = {}
     position = 0
-    for name, dtype, begin, end in sorted(spans, key=lambda span: span[2:]):
+    for begin, end, name, kind, shape in _spans(blob, content):
         if begin != position:
             raise broken(blob.name, f"has a damaged header: the data of {name!r} does not follow the tensor before it")
-        sizes[dtype] += end - begin
+        size, dtype = end - begin, kind[0]
+        if known.get(kind) != size:  # most tensors are like one before
+            if not _fits(dtype, shape, size):
+                raise _senseless(blob, name)
+            known[kind] = size
+        sizes[dtype] += size
+        table[name] = Tensor(dtype, size, shape)
         position = end
-    return Header(len(spans), dict(sizes))
+    return Header(len(table), dict(sizes), table)
 
 
-def _entry(blob: Blob, name: str, entry: Any) -> tuple[str, int, int]:
-    """dtype, begin and end of one tensor."""
-    try:
-        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
-        bits = DTYPE_BITS.get(dtype)
-        right = whole and begin <= end and (bits is None or math.prod(shape) * bits == (end - begin) * 8)
-    except (TypeError, KeyError, ValueError):
-        right = False
-    if not right:
-        raise broken(blob.name, f"has a damaged header: the entry of {name!r} makes no sense")
-    return dtype, begin, end
+def _spans(blob: Blob, content: dict[str, Any]) -> list[tuple[int, int, str, tuple[Any, ...], Any]]:
+    """Begin, end, name, kind (dtype and shape as one key) and shape of every tensor, in the order of the file."""
+    spans = []
+    for name, entry in content.items():
+        try:
+            begin, end = entry["data_offsets"]
+            shape = entry["shape"]
+            kind = (entry["dtype"], *shape)
+            hash(kind)
+            right = type(begin) is int and type(end) is int
+            spans.append((begin, end, name, kind, shape))
+        except (TypeError, KeyError, ValueError):
+            right = False
+        if not right:
+            raise _senseless(blob, name)
+    spans.sort()
+    return spans
+
+
+def _fits(dtype: Any, shape: Any, size: int) -> bool:
+    if type(dtype) is not str or type(shape) is not list or size < 0:
+        return False
+    if not all(type(number) is int and number >= 0 for number in shape):
+        return False
+    bits = DTYPE_BITS.get(dtype)
+    return bits is None or math.prod(shape) * bits == size * 8
+
+
+def _senseless(blob: Blob, name: str) -> LlmserveError:
+    return broken(blob.name, f"has a damaged header: the entry of {name!r} makes no sense")
 
 
 def _check_size(blob: Blob, expected: int) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from llmserve.errors import LlmserveError
-from llmserve.models.architecture import Architecture, from_config, from_gguf
-from llmserve.models.gguf import Header
+from llmserve.models.architecture import Architecture, from_config
+from llmserve.models.layers import AttentionLayers, Vision
 from tests.unit.models.checkpoints import LLAMA
+from tests.unit.models.recorded import config as recorded
 
 
 def read(**changes: Any) -> Architecture:
@@ -15,22 +16,13 @@ def read(**changes: Any) -> Architecture:
     return from_config(config, "here/config.json")
 
 
-def gguf(sizes: dict[str, int] | None = None, lengths: dict[str, int] | None = None, **changes: Any) -> Architecture:
-    metadata = {
-        "general.architecture": "llama", "llama.block_count": 2, "llama.context_length": 4096,
-        "llama.embedding_length": 256, "llama.feed_forward_length": 512, "llama.attention.head_count": 8,
-        "llama.attention.head_count_kv": 2, "general.file_type": 15,
-    }  # fmt: skip
-    metadata |= {key.replace("__", "."): value for key, value in changes.items()}
-    metadata = {key: value for key, value in metadata.items() if value is not None}
-    return from_gguf(Header(metadata, lengths or {"tokenizer.ggml.tokens": 300}, 1, sizes or {"Q4_K": 9}), "here.gguf")
-
-
 def test_a_llama() -> None:
     assert read() == Architecture(
         name="LlamaForCausalLM", layers=32, heads=32, kv_heads=8, head_dim=128, hidden_size=4096,
-        intermediate_size=14336, vocab_size=128256, context_length=8192, attention="gqa", dtype="bfloat16",
-        quantization=None,
+        intermediate_size=14336, vocab_size=128256, context_length=8192, dtype="bfloat16",
+        quantization=None, model_type="llama", cache=(
+            AttentionLayers(layers=32, kv_heads=8, key_dim=128, value_dim=128),
+        ),
     )  # fmt: skip
 
 
@@ -78,7 +70,7 @@ def test_a_multimodal_model_is_described_by_its_language_model() -> None:
 
 def test_unknown_architectures_are_described() -> None:
     shape = read(architectures=["NovelForCausalLM"], model_type="novel")
-    assert (shape.name, shape.attention) == ("NovelForCausalLM", "gqa")
+    assert (shape.name, shape.familiar) == ("NovelForCausalLM", False)
 
 
 @pytest.mark.parametrize(
@@ -106,52 +98,96 @@ def test_an_untold_context_is_what_the_engine_assumes() -> None:
     assert read(max_position_embeddings="absent").context_length == 2048
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"model_type": "mistral", "sliding_window": 4096},
-        {"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True},
-        {"layer_types": ["sliding_attention", "full_attention"]},
-        {"kv_lora_rank": 512},
-        {"num_key_value_heads": [8, 4, 8]},
-        {"linear_num_value_heads": 32},
-        {"is_encoder_decoder": True},
-    ],
-)
-def test_other_attention_is_marked(changes: dict[str, Any]) -> None:
-    assert read(**changes).attention == "other"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"model_type": "mistral", "sliding_window": None},
-        {"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False},
-        {"model_type": "qwen3", "sliding_window": 4096},
-        {"model_type": "phi3", "sliding_window": 262144},
-        {"layer_types": ["full_attention"] * 32},
-        {"is_encoder_decoder": False},
-    ],
-)
-def test_plain_attention_is_not_marked(changes: dict[str, Any]) -> None:
-    assert read(**changes).attention == "gqa"
-
-
 def test_layers_that_differ_count_as_the_largest() -> None:
-    assert read(num_key_value_heads=[8, 4, 8]).kv_heads == 8
+    assert read(num_key_value_heads=[8, 4] * 16).kv_heads == 8
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("fields", "expected"),
     [
-        ({"quant_method": "fp8"}, "fp8"),
-        ({"quant_algo": "NVFP4"}, "NVFP4"),
-        ({"bits": 4}, "unknown"),
-        (None, None),
+        ({}, 0),
+        ({"num_nextn_predict_layers": 1}, 1),
+        ({"mtp_num_hidden_layers": 2}, 2),
+        ({"num_mtp_modules": 3}, 3),
+        ({"num_nextn_predict_layers": 0}, 0),
     ],
 )
-def test_quantisation(config: Any, expected: str | None) -> None:
-    assert read(quantization_config=config).quantization == expected
+def test_layers_that_predict_further_tokens(fields: dict[str, Any], expected: int) -> None:
+    assert read(**fields).mtp_layers == expected
+
+
+@pytest.mark.parametrize(
+    ("vision", "expected"),
+    [
+        ({"vision_config": {"depth": 27, "hidden_size": 1152}}, Vision(layers=27, hidden_size=1152)),
+        ({"vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 3584}}, Vision(layers=32, hidden_size=1280)),
+        ({"vision_config": {"layers": 24, "width": 1024}}, Vision(layers=24, hidden_size=1024)),
+        ({"vision_config": {"vt_num_hidden_layers": 27, "vt_hidden_size": 1024}}, Vision(layers=27, hidden_size=1024)),
+        ({"vision_config": {"depth": "many"}}, Vision()),
+        ({"vision_config": {}}, Vision()),
+        ({"mm_vision_tower": "openai/clip-vit-large-patch14-336"}, Vision()),
+        ({"thinker_config": {"vision_config": {"depth": 32}}}, Vision(layers=32)),
+        ({"vision_config": None}, None),
+        ({}, None),
+    ],
+)
+def test_encoders_of_images(vision: dict[str, Any], expected: Vision | None) -> None:
+    assert read(**vision).vision == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"tie_word_embeddings": True}, True),
+        ({"model_type": "gemma3_text"}, True),
+        ({"model_type": "gemma3_text", "tie_word_embeddings": False}, False),
+        ({"text_config": {"model_type": "gemma2"}}, True),
+        ({"tie_word_embeddings": True, "text_config": {"model_type": "x", "tie_word_embeddings": False}}, False),
+    ],
+)
+def test_shared_embeddings(changes: dict[str, Any], expected: bool) -> None:
+    assert read(**changes).tied_embeddings is expected
+
+
+def test_sections_may_leave_out_what_their_class_has_by_default() -> None:
+    """As in the published Gemma 3 4B."""
+    section = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34, "sliding_window": 1024}
+    config = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": section}
+    shape = from_config(config, "x")
+    assert (shape.heads, shape.kv_heads, shape.head_dim, shape.vocab_size) == (8, 4, 256, 262208)
+    assert [group.layers for group in shape.cache] == [29, 5]
+    assert (shape.model_type, shape.familiar) == ("gemma3", True)
+
+
+def test_whole_files_must_say_what_sections_may_leave_out() -> None:
+    with pytest.raises(LlmserveError, match="num_attention_heads"):
+        from_config({"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34}, "x")
+
+
+@pytest.mark.parametrize("section", ["llm_config", "language_config", "text_config"])
+def test_the_language_model_has_many_names(section: str) -> None:
+    outer = {"architectures": ["InternVLChatModel"], "model_type": "internvl_chat", "hidden_size": 1}
+    shape = from_config(outer | {section: dict(LLAMA)}, "x")
+    assert (shape.name, shape.hidden_size, shape.task, shape.familiar) == ("InternVLChatModel", 4096, "generate", True)
+
+
+def test_omni_models_keep_it_two_levels_deep() -> None:
+    shape = from_config({"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": dict(LLAMA)}}, "x")
+    assert shape.layers == 32
+
+
+def test_the_old_llava_has_an_unused_section() -> None:
+    shape = read(architectures=["LlavaLlamaForCausalLM"], text_config={"num_hidden_layers": 2})
+    assert shape.layers == 32
+
+
+def test_quantisation_is_read_wherever_it_stands() -> None:
+    assert from_config(recorded("moonshotai/Kimi-K2.5"), "x").quantization == "compressed-tensors"
+    assert from_config(recorded("nvidia/Kimi-K2.6-NVFP4"), "x").quantization == "modelopt_fp4"
+    blocks = read(quantization_config={"quant_method": "fp8", "weight_block_size": [128, 128]})
+    assert (blocks.quantization, blocks.weight_block, blocks.group_size) == ("fp8", 128, None)
+    assert read(quantization_config={"quant_method": "novel"}).quantization == "novel"
 
 
 @pytest.mark.parametrize("field", ["num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size"])
@@ -159,56 +195,4 @@ def test_quantisation(config: Any, expected: str | None) -> None:
 def test_a_missing_or_senseless_field_is_named(field: str, value: Any) -> None:
     with pytest.raises(LlmserveError, match=f"here/config.json .*{field}") as caught:
         read(**{field: value})
-    assert caught.value.code == "broken_checkpoint"
-
-
-def test_a_gguf_llama() -> None:
-    assert gguf() == Architecture(
-        name="llama", layers=2, heads=8, kv_heads=2, head_dim=32, hidden_size=256, intermediate_size=512,
-        vocab_size=300, context_length=4096, attention="gqa", dtype="float16", quantization="Q4_K_M",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("file_type", "sizes", "dtype", "quantization"),
-    [
-        (1, {}, "float16", None),
-        (32, {}, "bfloat16", None),
-        (0, {}, "float32", None),
-        (7, {}, "float16", "Q8_0"),
-        (1024, {"Q6_K": 9, "F32": 1}, "float16", "Q6_K"),
-        (None, {"BF16": 9, "F32": 1}, "bfloat16", None),
-    ],
-)
-def test_gguf_formats(file_type: int | None, sizes: dict[str, int], dtype: str, quantization: str | None) -> None:
-    shape = gguf(sizes=sizes, general__file_type=file_type)
-    assert (shape.dtype, shape.quantization) == (dtype, quantization)
-
-
-def test_gguf_figures_may_be_given_by_layer() -> None:
-    shape = gguf(llama__attention__head_count_kv=(2, 0, 4), llama__feed_forward_length=(512, 512))
-    assert (shape.kv_heads, shape.intermediate_size, shape.attention) == (4, 512, "other")
-
-
-def test_gguf_heads_may_be_wider_than_hidden_by_heads() -> None:
-    shape = gguf(llama__attention__key_length=192, llama__attention__value_length=128)
-    assert shape.head_dim == 192
-
-
-def test_gguf_sliding_windows_are_marked() -> None:
-    assert gguf(llama__attention__sliding_window=512).attention == "other"
-    assert gguf(llama__attention__sliding_window=0).attention == "gqa"
-
-
-def test_the_vocabulary_may_be_a_number() -> None:
-    assert gguf(lengths={"x": 1}, llama__vocab_size=77).vocab_size == 77
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["general__architecture", "llama__block_count", "llama__context_length", "llama__attention__head_count"],
-)
-def test_a_missing_gguf_key_is_named(key: str) -> None:
-    with pytest.raises(LlmserveError, match=key.replace("__", ".")) as caught:
-        gguf(**{key: None})
     assert caught.value.code == "broken_checkpoint"

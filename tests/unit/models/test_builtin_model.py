@@ -13,6 +13,7 @@ from llmserve.errors import DoesNotFitError, LlmserveError
 from llmserve.models import builtin, describe, gguf, resolve, safetensors
 from llmserve.models.blob import LocalBlob
 from llmserve.models.builtin import bpe, encode, gguf_file, spec, weights
+from llmserve.models.layers import AttentionLayers
 from llmserve.models.model import Format
 
 DIGESTS = {
@@ -87,10 +88,14 @@ def test_its_description_is_what_its_files_say(tiny_folder: Path, kind: Format) 
     read = describe(resolve(str(tiny_folder)), kind)
     for name in (
         "architecture", "layers", "heads", "kv_heads", "head_dim", "hidden_size", "vocab_size", "context_length",
-        "dtype", "weight_bytes", "attention", "intermediate_size", "quantization", "chat_template",
+        "dtype", "weight_bytes", "intermediate_size", "quantization", "chat_template", "basis", "task", "model_type",
+        "familiar", "cache", "tensors", "experts", "vision", "tied_embeddings", "mtp_layers", "weight_block",
+        "group_size", "kv_cache_dtype",
     ):  # fmt: skip
         assert getattr(known, name) == getattr(read, name), name
     assert known.random_weights
+    assert sum(group.size_bytes for group in known.tensors) == known.weight_bytes
+    assert known.cache == (AttentionLayers(layers=2, kv_heads=2, key_dim=32, value_dim=32),)
     assert (known.name, known.missing_bytes) == ("tiny", 0)
 
 

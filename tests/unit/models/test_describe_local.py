@@ -8,7 +8,9 @@ import pytest
 
 from llmserve.errors import LlmserveError, UsageError
 from llmserve.models import describe, fetch, resolve
+from llmserve.models.layers import AttentionLayers
 from llmserve.models.model import Model
+from llmserve.models.tensors import TensorGroup
 from tests.unit.models.checkpoints import LLAMA, gguf, llama_gguf, safetensors, write_folder
 
 
@@ -87,7 +89,7 @@ def test_a_damaged_configuration(tmp_path: Path, content: bytes) -> None:
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "m", config={"hidden_size": 8})
-    assert "'num_attention_heads'" in broken(tmp_path / "m").message
+    assert "'num_hidden_layers'" in broken(tmp_path / "m").message
 
 
 def test_an_index_without_map(tmp_path: Path) -> None:
@@ -134,6 +136,102 @@ def test_a_gguf_without_tokenizer(tmp_path: Path) -> None:
 def test_a_part_of_a_model_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a part of a model"):
         read(write_gguf(tmp_path / "x.gguf", llama_gguf(general__type="mmproj")))
+
+
+def test_bytes_are_told_by_role(tmp_path: Path) -> None:
+    weights = safetensors({"model.embed_tokens.weight": ("F8_E4M3", (4, 8)), "model.norm.weight": ("BF16", (8,))})
+    model = read(write_folder(tmp_path / "m", files={"model.safetensors": weights}))
+    assert model.tensors == (
+        TensorGroup(role="embedding", dtype="F8_E4M3", size_bytes=32),
+        TensorGroup(role="norm", dtype="BF16", size_bytes=16),
+    )
+    assert (model.basis, model.weight_bytes, model.model_type, model.familiar) == ("headers", 48, "llama", True)
+    assert model.cache == (AttentionLayers(layers=32, kv_heads=8, key_dim=128, value_dim=128),)
+
+
+def test_bytes_of_a_gguf_file_are_told_by_role(tmp_path: Path) -> None:
+    model = read(write_gguf(tmp_path / "x.gguf"))
+    assert model.tensors == (
+        TensorGroup(role="norm", dtype="F32", size_bytes=1024),
+        TensorGroup(role="embedding", dtype="Q4_K", size_bytes=432),
+    )
+    assert [group.layers for group in model.cache] == [2]
+
+
+def test_the_last_layers_of_a_gguf_file_may_be_drafts(tmp_path: Path) -> None:
+    metadata = llama_gguf(llama__block_count=("u32", 3), llama__nextn_predict_layers=("u32", 1))
+    layers = {f"blk.{number}.ffn_up.weight": (0, (8 * (number + 1),)) for number in range(3)}
+    (tmp_path / "x.gguf").write_bytes(gguf(metadata, layers))
+    model = read(tmp_path / "x.gguf")
+    assert (model.layers, model.mtp_layers) == (2, 1)
+    assert {group.role: group.size_bytes for group in model.tensors} == {"mlp": 32 + 64, "draft": 96}
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype"),
+    [
+        ({"a": ("F8_E4M3", (64, 64)), "b": ("BF16", (8,)), "c": ("F32", (64,))}, "bfloat16"),
+        ({"a": ("I32", (64, 64)), "b": ("F16", (8,)), "c": ("BF16", (4,))}, "float16"),
+        ({"a": ("F32", (64, 64)), "b": ("F16", (8,))}, "float32"),
+    ],
+)
+def test_an_untold_dtype_is_not_that_of_quantised_weights(
+    tmp_path: Path, weights: dict[str, tuple[str, tuple[int, ...]]], dtype: str
+) -> None:
+    config = {key: value for key, value in LLAMA.items() if key != "torch_dtype"}
+    files = {"model.safetensors": safetensors(weights)}
+    assert read(write_folder(tmp_path / "m", config=config, files=files)).dtype == dtype
+
+
+def index(**places: str) -> dict[str, bytes]:
+    return {"model.safetensors.index.json": json.dumps({"weight_map": places}).encode()}
+
+
+def test_an_index_that_contradicts_the_headers(tmp_path: Path) -> None:
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    path = write_folder(tmp_path / "m", shards=2, files=index(w0=first, w1=first, w2=second))
+    assert broken(path).message == (
+        f"{path} contradicts itself: the index puts 'w1' into {first}, but it is in {second}."
+    )
+    write_folder(tmp_path / "m", shards=2, files=index(w0=first, w1=second, w2=second))
+    assert "puts 'w2' into model-00002-of-00002.safetensors, but no file has it" in broken(path).message
+
+
+def test_tensors_that_the_index_does_not_name_are_fine(tmp_path: Path) -> None:
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    extra = {second: safetensors({"w1": ("BF16", (4, 8)), "more": ("BF16", (4, 8))})}
+    path = write_folder(tmp_path / "m", shards=2, files=index(w0=first, w1=second) | extra)
+    assert read(path).weight_bytes == 3 * 64
+
+
+def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
+    second = safetensors({"w0": ("BF16", (4, 8)), "w1": ("BF16", (4, 8))})
+    path = write_folder(tmp_path / "m", shards=2, files={"model-00002-of-00002.safetensors": second})
+    assert "'w0' is in model-00001-of-00002.safetensors and in model-00002-of-00002.safetensors" in broken(path).message
+
+
+def test_weights_of_another_size_than_the_configuration_says(tmp_path: Path) -> None:
+    weights = safetensors({"model.embed_tokens.weight": ("BF16", (4, 8))})
+    path = write_folder(tmp_path / "m", files={"model.safetensors": weights})
+    assert "'model.embed_tokens.weight' is 4 x 8, not 128256 x 4096" in broken(path).message
+
+
+def test_the_embedding_of_an_unknown_architecture_may_be_of_any_size(tmp_path: Path) -> None:
+    weights = safetensors({"model.embed_tokens.weight": ("BF16", (4, 8))})
+    config = LLAMA | {"model_type": "novel", "architectures": ["NovelForCausalLM"]}
+    path = write_folder(tmp_path / "m", config=config, files={"model.safetensors": weights})
+    assert read(path).familiar is False
+
+
+def test_a_checkpoint_without_its_last_layers(tmp_path: Path) -> None:
+    weights = safetensors({"model.layers.7.mlp.up_proj.weight": ("BF16", (4, 8))})
+    path = write_folder(tmp_path / "m", files={"model.safetensors": weights})
+    assert "says 32 layers, and the weights end with layer 8" in broken(path).message
+
+
+def test_a_gguf_file_whose_embedding_contradicts_its_metadata(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(gguf(llama_gguf(), {"token_embd.weight": (0, (128, 3))}))
+    assert "'token_embd.weight' is 3 x 128, not 3 x 256" in broken(tmp_path / "x.gguf").message
 
 
 def test_a_format_that_is_not_there(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from llmserve.errors import LlmserveError
 from llmserve.models import ggml
-from llmserve.models.gguf import Header, read_header
+from llmserve.models.gguf import Header, joined, read_header
+from llmserve.models.table import Tensor
 from tests.unit.models.checkpoints import gguf, text, value
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
@@ -163,6 +164,37 @@ def test_overlapping_tensors_are_broken() -> None:
     content = gguf({}, {"a": (0, (8,)), "b": (0, (8,))})
     second = struct.pack("<IQIQ", 1, 8, 0, 32)
     assert "overlaps" in failure(content.replace(second, struct.pack("<IQIQ", 1, 8, 0, 0))).message
+
+
+def test_the_table_tells_each_tensor_with_its_rows_first() -> None:
+    assert read_header(Memory(SAMPLE)).table == {
+        "token_embd.weight": Tensor("Q4_K", 288, (2, 256)), "norm": Tensor("F32", 20, (5,)),
+        "last": Tensor("F16", 18, (3, 3)),
+    }  # fmt: skip
+
+
+def test_a_tensor_that_is_there_twice_is_broken() -> None:
+    content = gguf({}, {"a": (0, (8,)), "b": (0, (8,))})
+    assert "it has tensor 'a' twice" in failure(content.replace(text("b"), text("a"))).message
+
+
+def test_parts_are_joined() -> None:
+    parts = [read_header(Memory(gguf({"k": "v"}, {name: (0, (8,))}))) for name in ("a", "b")]
+    whole = joined(parts, ["first", "second"])
+    assert (whole.tensors, whole.bytes_by_type, list(whole.table)) == (2, {"F32": 64}, ["a", "b"])
+    assert whole.metadata == {"k": "v"}
+
+
+def test_parts_with_the_same_tensor_contradict_each_other() -> None:
+    part = read_header(Memory(gguf({}, {"a": (0, (8,))})))
+    with pytest.raises(LlmserveError, match="'a' is in first and in second"):
+        joined([part, part], ["first", "second"])
+
+
+def test_what_has_been_read_is_not_read_again() -> None:
+    blob = Memory(gguf({"tokens": [f"token {i}" for i in range(20_000)]}))
+    read_header(blob)
+    assert blob.served <= len(blob.content)
 
 
 def test_weights_are_not_read() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmserve.errors import LlmserveError, NeedsAccessError, UsageError
-from llmserve.models import describe, is_cached, reachable, resolve
+from llmserve.models import describe, hub_api, is_cached, reachable, resolve
 from llmserve.models.model import Model
 from tests.fakes.hub import FakeHub, Fault, Repo
 from tests.unit.models.checkpoints import gguf, llama_gguf, safetensors
@@ -68,6 +68,94 @@ def test_shards_are_read_together(hub: FakeHub, safetensors_repo: Repo) -> None:
     assert model.weight_bytes == 3 * 128
     assert {"model.safetensors.index.json", *names} < {file.name for file in model.files}
     assert "model.safetensors" not in {file.name for file in model.files}
+
+
+def sharded(repo: Repo, count: int, tensors: int = 1) -> Repo:
+    """A repository with so many files of so many tensors each."""
+    names = [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(count)]
+    table = {name: [f"{name}.{number}" for number in range(tensors)] for name in names}
+    index = {"weight_map": {tensor: name for name in names for tensor in table[name]}}
+    shards = {name: safetensors(dict.fromkeys(table[name], ("F16", (8, 8)))) for name in names}
+    files = {name: content for name, content in repo.files.items() if name != "model.safetensors"}
+    return Repo(files | shards | {"model.safetensors.index.json": json.dumps(index).encode()})
+
+
+def test_many_shards_wait_together(hub: FakeHub, safetensors_repo: Repo) -> None:
+    hub.repos["org/sharded"] = sharded(safetensors_repo, 40)
+    hub.latency = 0.1
+    began = time.monotonic()
+    assert read("org/sharded").weight_bytes == 40 * 128
+    assert time.monotonic() - began < 3  # one by one: 8.4 s
+    assert len(hub.requests) == 1 + 3 + 2 * 40
+
+
+def test_connections_are_used_again(hub: FakeHub, safetensors_repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_api, "AT_ONCE", 4)
+    hub.repos["org/sharded"] = sharded(safetensors_repo, 40)
+    read("org/sharded")
+    assert hub.opened <= 2 * 4
+
+
+def test_a_long_header_is_redirected_once(hub: FakeHub, safetensors_repo: Repo) -> None:
+    names = {f"model.layers.{number % 2}.{number}.weight": ("F16", (8, 8)) for number in range(1000)}
+    files = dict(safetensors_repo.files) | {"model.safetensors": safetensors(names)}
+    hub.repos["org/long"] = Repo(files)
+    assert read("org/long").weight_bytes == 1000 * 128
+    resolved = [request for request in hub.requests if request.endswith("model.safetensors")]
+    assert [request.split("/")[1] for request in resolved] == ["org", "cdn", "cdn"]
+    assert hub.served["model.safetensors"] == 8 + int.from_bytes(files["model.safetensors"][:8], "little")
+
+
+def test_an_address_that_has_expired_is_asked_for_again(
+    hub: FakeHub, safetensors_repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"model.layers.{number % 2}.{number}.weight": ("F16", (8, 8)) for number in range(1000)}
+    hub.repos["org/long"] = Repo(dict(safetensors_repo.files) | {"model.safetensors": safetensors(names)})
+    honest = hub_api.Hub._read
+
+    def expiring(self: hub_api.Hub, url: str, offset: int, length: int) -> tuple[bytes, str]:
+        content, place = honest(self, url, offset, length)
+        return content, place.replace("/cdn/", "/cdn/expired-")
+
+    monkeypatch.setattr(hub_api.Hub, "_read", expiring)
+    assert read("org/long").weight_bytes == 1000 * 128
+    assert any("expired" in request for request in hub.requests)
+
+
+def test_the_first_read_is_as_long_as_the_index_makes_expect(hub: FakeHub, safetensors_repo: Repo) -> None:
+    hub.repos["org/sharded"] = sharded(safetensors_repo, 3, tensors=800)
+    read("org/sharded")
+    large = [request for request in hub.requests if "/cdn/" in request]
+    assert len(large) == 3
+    header = int.from_bytes(hub.repos["org/sharded"].files["model-00000-of-00003.safetensors"][:8], "little")
+    assert header > 65536
+
+
+def test_contradicting_shards_are_broken(hub: FakeHub, safetensors_repo: Repo) -> None:
+    repo = sharded(safetensors_repo, 3)
+    name = "model-00001-of-00003.safetensors"
+    hub.repos["org/wrong"] = Repo(dict(repo.files) | {name: safetensors({"other": ("F16", (8, 8))})})
+    error = failure("org/wrong")
+    assert error.code == "broken_checkpoint"
+    assert error.message == (
+        f"org/wrong contradicts itself: the index puts '{name}.0' into {name}, but no file has it."
+    )
+
+
+def test_an_index_that_names_a_missing_file(hub: FakeHub, safetensors_repo: Repo) -> None:
+    files = dict(sharded(safetensors_repo, 3).files)
+    del files["model-00001-of-00003.safetensors"]
+    hub.repos["org/cut"] = Repo(files)
+    error = failure("org/cut")
+    assert error.code == "broken_checkpoint"
+    assert "lacks model-00001-of-00003.safetensors, which model.safetensors.index.json names" in error.message
+
+
+def test_shards_with_names_of_their_own_are_found_by_the_index(hub: FakeHub, safetensors_repo: Repo) -> None:
+    files = dict(safetensors_repo.files) | {"weights/part.safetensors": safetensors({"w": ("F16", (8, 8))})}
+    index = json.dumps({"weight_map": {"w": "weights/part.safetensors"}}).encode()
+    hub.repos["org/own"] = Repo(files | {"model.safetensors.index.json": index})
+    assert read("org/own").weight_bytes == 128
 
 
 def test_split_gguf_files_add_up(hub: FakeHub) -> None:
@@ -167,6 +255,12 @@ def test_a_hub_that_is_down(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_hub_that_breaks_off(hub: FakeHub) -> None:
     hub.fault = Fault(after=10, times=99)
     assert failure("org/tiny").code == "hub_interrupted"
+
+
+def test_one_broken_connection_is_mended(hub: FakeHub) -> None:
+    hub.fault = Fault(after=10, times=1)
+    assert read("org/tiny").layers == 2
+    assert hub.fault.times == 0
 
 
 def test_offline_nothing_is_asked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from llmserve.errors import LlmserveError
 from llmserve.models.blob import LocalBlob
-from llmserve.models.safetensors import DTYPE_BITS, Header, read_header
+from llmserve.models.safetensors import DTYPE_BITS, Header, parse, read, read_header
+from llmserve.models.table import Tensor
 from tests.unit.models.checkpoints import safetensors, with_header
 
 WHOLE_BYTES = sorted(dtype for dtype, bits in DTYPE_BITS.items() if bits % 8 == 0)
@@ -112,6 +113,11 @@ def test_noise_is_broken(content: bytes) -> None:
         {"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}},
         {"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}},
         {"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [[1]], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": ["0", 4]}},
+        {"a": {"dtype": "F5", "shape": [1], "data_offsets": [4, 0]}},
         {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},
         {
             "a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
@@ -137,6 +143,35 @@ def test_a_short_header_costs_one_request() -> None:
     blob = Memory(safetensors({"a": ("BF16", (1000, 1000))}))
     read_header(blob)
     assert blob.pieces == [(0, 65536)]
+
+
+def test_a_long_header_costs_one_request_more_for_what_is_missing() -> None:
+    content = safetensors({f"model.layers.{number}.weight": ("BF16", (2, 2)) for number in range(1500)})
+    blob, end = Memory(content), 8 + int.from_bytes(content[:8], "little")
+    assert read_header(blob).tensors == 1500
+    assert blob.pieces == [(0, 65536), (65536, end - 65536)]
+
+
+def test_a_header_fits_into_a_larger_first_piece() -> None:
+    blob = Memory(safetensors({f"model.layers.{number}.weight": ("BF16", (2, 2)) for number in range(1500)}))
+    assert len(parse(blob, read(blob, 1 << 20)).table) == 1500
+    assert len(blob.pieces) == 1
+
+
+def test_the_table_tells_each_tensor() -> None:
+    assert read_header(Memory(SAMPLE)).table == {
+        "a": Tensor("F32", 24, [2, 3]), "b": Tensor("BF16", 10, [5]), "c": Tensor("F8_E4M3", 7, [7]),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [0, 1, 100_000_001, 2**63])
+def test_an_absurd_header_length_is_broken(length: int) -> None:
+    error = broken(length.to_bytes(8, "little") + bytes(1000))
+    assert error.message == "model.safetensors is not a safetensors file: its header length makes no sense."
+
+
+def test_a_header_longer_than_its_file_is_incomplete() -> None:
+    assert broken((5000).to_bytes(8, "little") + bytes(1000)).data["missing_bytes"] == 4000
 
 
 def test_files_on_disk_are_read(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ _SPECIAL_MAP = {"bos_token": spec.END_OF_TEXT, "eos_token": spec.TURN_END, "pad_
 def files(vocabulary: Vocabulary, tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
     """Name and content of every file of the folder."""
     documents = {
-        "config.json": _config(),
+        "config.json": spec.config(),
         "generation_config.json": _generation_config(),
         "tokenizer.json": _tokenizer(vocabulary),
         "tokenizer_config.json": _tokenizer_config(),
@@ -60,31 +60,6 @@ def files(vocabulary: Vocabulary, tensors: Mapping[str, Tensor]) -> dict[str, by
     }
     texts = {name: (json.dumps(content, indent=2) + "\n").encode() for name, content in documents.items()}
     return texts | {"model.safetensors": _safetensors(tensors)}
-
-
-def _config() -> dict[str, Any]:
-    return {
-        "architectures": [spec.ARCHITECTURE],
-        "model_type": "llama",
-        "hidden_size": spec.HIDDEN,
-        "intermediate_size": spec.INTERMEDIATE,
-        "num_hidden_layers": spec.LAYERS,
-        "num_attention_heads": spec.HEADS,
-        "num_key_value_heads": spec.KV_HEADS,
-        "head_dim": spec.HEAD_DIM,
-        "max_position_embeddings": spec.CONTEXT,
-        "vocab_size": spec.VOCABULARY,
-        "hidden_act": "silu",
-        "rms_norm_eps": spec.RMS_EPSILON,
-        "rope_theta": spec.ROPE_THETA,
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": False,
-        "bos_token_id": _END,
-        "eos_token_id": _TURN_END,
-        "pad_token_id": _END,
-        "torch_dtype": "bfloat16",
-    }
 
 
 def _generation_config() -> dict[str, Any]:

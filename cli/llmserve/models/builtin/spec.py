@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from llmserve import paths
 
@@ -49,10 +50,31 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return outer | layers | {"model.norm.weight": (HIDDEN,)}
 
 
-def parameters(*, norms: bool | None = None) -> int:
-    """How many weights there are; ``norms`` picks those of the norms (vectors), or all others."""
-    chosen = (shape for shape in shapes().values() if norms is None or norms == (len(shape) == 1))
-    return sum(shape[0] * (shape[1] if len(shape) == 2 else 1) for shape in chosen)
+def config() -> dict[str, Any]:
+    """The content of ``config.json``."""
+    end, turn_end = SPECIAL_TOKENS.index(END_OF_TEXT), SPECIAL_TOKENS.index(TURN_END)
+    return {
+        "architectures": [ARCHITECTURE],
+        "model_type": "llama",
+        "hidden_size": HIDDEN,
+        "intermediate_size": INTERMEDIATE,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "max_position_embeddings": CONTEXT,
+        "vocab_size": VOCABULARY,
+        "hidden_act": "silu",
+        "rms_norm_eps": RMS_EPSILON,
+        "rope_theta": ROPE_THETA,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": False,
+        "bos_token_id": end,
+        "eos_token_id": turn_end,
+        "pad_token_id": end,
+        "torch_dtype": "bfloat16",
+    }
 
 
 @cache
