@@ -1,4 +1,7 @@
-"""SGLang: from its own wheels on GPUs, and the same unmodified SGLang on CPU torch through its platform plugins."""
+"""SGLang: from its own wheels on GPUs, and the same unmodified SGLang on CPU torch through its platform plugins.
+
+What reads logs is imported when there is a log: its expressions take longer to compile than a plan to make.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from typing import Any, ClassVar
 
 from llmserve.engine import environments
 from llmserve.engine.base import Device, Environment, Facts, Failure, Launch, Progress, Serving
-from llmserve.engine.sglang import facts as figures
-from llmserve.engine.sglang import failures, phases
-from llmserve.engine.sglang import launch as command
+from llmserve.plan.plan import Plan
 
 
 class SGLang:
@@ -30,17 +31,32 @@ class SGLang:
         """The best environment, or the best one for ``device``; None when SGLang is not installed."""
         return environments.find(self.name, distribution="sglang", module="sglang", device=device)
 
+    def adapt(self, plan: Plan, environment: Environment | None) -> Plan:
+        from llmserve.engine.sglang import dialect
+
+        return dialect.adapt(plan, environment)
+
     def launch(self, serving: Serving) -> Launch:
+        from llmserve.engine.sglang import launch as command
+
         return command.launch(serving)
 
     def progress(self, line: str) -> Progress | None:
+        from llmserve.engine.sglang import phases
+
         return phases.progress(line)
 
     def failure(self, line: str) -> Failure | None:
+        from llmserve.engine.sglang import failures
+
         return failures.failure(line)
 
     def exit_failure(self, code: int) -> Failure | None:
+        from llmserve.engine.sglang import failures
+
         return failures.exit_failure(code)
 
     def facts(self, info: Mapping[str, Any], log: str) -> Facts:
+        from llmserve.engine.sglang import facts as figures
+
         return figures.facts(info, log)

@@ -45,14 +45,19 @@ def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR", str(paths.cache_dir() / "torchinductor")),
     }
     if plan.gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(plan.gpus)
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(plan.uuids)
+    if environment.managed and environment.device == "cpu":
+        # torch's TCPStore, the default, listens on every address of the machine and asks for no key
+        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = f"file://{PRIVATE_DIR}/torch-rendezvous"
+    return variables | platform(environment)
+
+
+def platform(environment: Environment) -> dict[str, str]:
+    """Variables without which this SGLang cannot even be imported."""
+    variables = {"PYTHONPATH": ""} if environment.managed else {}
     if environment.managed and environment.device == "cpu":
         # SGLANG_USE_CPU_ENGINE=1 would import compiled kernels that do not exist
         variables |= {"SGLANG_PLATFORM": "llmserve_cpu", "SGLANG_USE_CPU_ENGINE": "0"}
-        # torch's TCPStore, the default, listens on every address of the machine and asks for no key
-        variables["SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE"] = f"file://{PRIVATE_DIR}/torch-rendezvous"
-    if environment.managed:
-        variables["PYTHONPATH"] = ""
     return variables
 
 
