@@ -101,7 +101,11 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What an engine says about itself after its start; None where it says nothing."""
+    """What an engine says about itself after its start, per device; None where it says nothing.
+
+    ``before_load_bytes`` were free when the weights began to load, ``free_bytes`` after the start. ``kv_tokens`` is one
+    pool of the layers that see everything, ``window_tokens`` of those that see a window. ``seconds`` by stage.
+    """
 
     engine_version: str | None = None
     kv_tokens: int | None = None
@@ -109,6 +113,12 @@ class Facts:
     concurrency: int | None = None
     weight_bytes: int | None = None
     free_bytes: int | None = None
+    kv_bytes: int | None = None
+    before_load_bytes: int | None = None
+    graph_bytes: int | None = None
+    window_tokens: int | None = None
+    state_slots: int | None = None
+    seconds: dict[str, float] | None = None
 
 
 class Engine(Protocol):
@@ -120,6 +130,13 @@ class Engine(Protocol):
 
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best installed environment (for ``device``), or None. Must not import the engine."""
+
+    def adapt(self, plan: Plan, environment: Environment | None) -> Plan:
+        """``plan`` in the words of the engine in ``environment``, which may be asked for them; notes say what changed.
+
+        None stands for the release that llmserve would install. Raises UsageError when the engine has no word for
+        something that the plan needs.
+        """
 
     def launch(self, serving: Serving) -> Launch:
         """The exact command; ``serving.extra`` are the user's own flags, untouched and last."""

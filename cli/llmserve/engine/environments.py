@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -17,14 +16,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from llmserve import paths
-from llmserve.engine import recipes
 from llmserve.engine.base import Device, Environment
 from llmserve.errors import LlmserveError
 from llmserve.records import from_json
+
+if TYPE_CHECKING:  # it takes 10 ms to import, and is needed when environments are removed
+    import psutil
 
 MANIFEST = "llmserve-environment.json"
 BUILDING, REMOVING = ".building-", ".removing-"
@@ -84,9 +84,11 @@ def find(engine: str, *, distribution: str, module: str, device: Device | None =
     Of several managed ones, those for ``device`` (default: what this machine has) come first, then those of the
     present recipe, then the newest. Imports nothing of the engine.
     """
-    wanted = device or ("gpu" if recipes.gpu_present() else "cpu")
     known = managed(engine)
     if len(known) > 1:
+        from llmserve.engine import recipes
+
+        wanted = device or ("gpu" if recipes.gpu_present() else "cpu")
         present = recipes.digests(engine)
         known.sort(key=lambda item: (item.manifest.device != wanted, item.manifest.recipe not in present))
     return known[0].environment() if known else current(engine, distribution=distribution, module=module)
@@ -97,7 +99,9 @@ def current(engine: str, *, distribution: str, module: str) -> Environment | Non
     with contextlib.suppress(ImportError, ValueError):
         if importlib.util.find_spec(module) is None:
             return None
-        version: str | None = importlib.metadata.version(distribution)
+        from importlib import metadata
+
+        version: str | None = metadata.version(distribution)
         if not version:  # a broken installation
             return None
         return Environment(engine=engine, version=version, python=sys.executable, managed=False, device=_device())
@@ -109,6 +113,8 @@ def users(folder: Path) -> list[psutil.Process]:
 
     The executable alone does not tell: an environment's ``python`` is a link to the system's.
     """
+    import psutil
+
     return [process for process in psutil.process_iter() if process.pid != os.getpid() and _runs_from(process, folder)]
 
 
@@ -195,12 +201,16 @@ def _read(folder: Path) -> Managed | None:
 
 
 def _device() -> Device:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return "cpu" if importlib.metadata.version("torch").endswith("+cpu") else "gpu"
+    from importlib import metadata
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return "cpu" if metadata.version("torch").endswith("+cpu") else "gpu"
     return "cpu"
 
 
 def _runs_from(process: psutil.Process, folder: Path) -> bool:
+    import psutil
+
     inside = f"{folder}{os.sep}"
     with contextlib.suppress(psutil.Error, OSError):
         if any(word.startswith(inside) for word in process.cmdline()[:1]):

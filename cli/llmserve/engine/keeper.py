@@ -29,11 +29,12 @@ from typing import Any
 
 import psutil
 
-from llmserve import engine, paths
+from llmserve import engine, history, paths
 from llmserve.engine import keys, leftovers, process, registry
 from llmserve.engine.base import PRIVATE_DIR, Address, Failure, Progress
 from llmserve.engine.launch import Request
 from llmserve.engine.log import LogPump
+from llmserve.engine.observe import observe
 from llmserve.engine.ready import ForeignListenerError, Readiness
 from llmserve.records import from_json, to_json
 
@@ -145,6 +146,9 @@ class Keeper:
         if self.pump is not None:
             self.pump.cause = None  # what a start complained of does not explain a later end
         self._update(state="ready", ready_at=time.time(), facts=facts)
+        with contextlib.suppress(Exception):  # a server that serves does not end over what is noted about its start
+            if found := observe(self.server):
+                history.append(found)
         self._tell("ready", server=to_json(self.server))
 
     def _log_text(self) -> str:

@@ -13,7 +13,7 @@ from llmserve.plan.plan import Plan
 
 State = Literal["starting", "ready", "stopping", "failed", "died"]
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Server:
 
     ``keeper`` is llmserve's process beside the engine, ``process`` the engine's first one (None before it exists).
     Times are seconds since the epoch. ``directory`` holds the log, this record, and the key if there is one;
-    ``temporary`` is the engine's folder for temporary files.
+    ``temporary`` is the engine's folder for temporary files. ``extra_flags`` are the names of the engine flags that the
+    user added to the plan's.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Server:
     temporary: str | None = None
     facts: Facts | None = None
     error: dict[str, Any] | None = None
+    extra_flags: tuple[str, ...] = ()
     version: int = RECORD_VERSION
 
     @property

@@ -10,10 +10,8 @@ import pytest
 
 from llmserve.engine.base import Address, Environment, Serving
 from llmserve.engine.llamacpp import LlamaCpp
-from llmserve.engine.llamacpp.runner import FlagError, apply
-from llmserve.plan.choose import choose
-from llmserve.plan.plan import Goal, Plan
-from tests.fakes.machines import laptop, small_gguf
+from llmserve.engine.llamacpp.runner import FlagError, apply, start
+from tests.fakes.plans import on_the_cpu
 
 
 def params() -> Any:
@@ -65,13 +63,9 @@ def test_what_the_engine_does_not_take_is_named(args: list[str], says: str) -> N
         apply(params(), args)
 
 
-def plan() -> Plan:
-    return choose(small_gguf(), laptop(), Goal(), engine="llamacpp", reason="r")
-
-
 def test_the_command_carries_no_key_and_ends_with_the_users_own_flags() -> None:
     serving = Serving(
-        plan=plan(), environment=Environment(engine="llamacpp", version="1", python="/py", managed=False),
+        plan=on_the_cpu(), environment=Environment(engine="llamacpp", version="1", python="/py", managed=False),
         model_path="/m.gguf", served_name="m", address=Address(host="127.0.0.1", port=1), api_key="sk-secret",
         extra=("--n-predict", "8"),
     )  # fmt: skip
@@ -101,7 +95,65 @@ def test_an_ordinary_line_is_no_failure() -> None:
     assert LlamaCpp().failure("I srv init: listening on http://127.0.0.1:32001") is None
 
 
-def test_props_become_facts() -> None:
-    facts = LlamaCpp().facts({"default_generation_settings": {"n_ctx": 512}, "total_slots": 2}, "")
+PROPS = {"default_generation_settings": {"n_ctx": 512}, "total_slots": 2}
+
+
+def test_props_and_a_recorded_log_become_facts() -> None:
+    """16 numbers for keys and for values, 2 heads, 2 layers, 2 bytes: 256 B for each of 1,024 tokens."""
+    facts = LlamaCpp().facts(PROPS, Path("tests/recordings/llamacpp/start.log").read_text(encoding="utf-8"))
     assert (facts.kv_tokens, facts.context, facts.concurrency) == (1024, 512, 2)
-    assert LlamaCpp().facts({}, "").kv_tokens is None
+    assert facts.kv_bytes == 1024 * 256
+    assert facts.weight_bytes == int(0.44 * 1024**2)
+    assert facts.seconds == {"load": 0.007}
+
+
+def test_memory_of_all_devices_and_kinds_adds_up() -> None:
+    log = """\
+0.01.000.000 I load_tensors:        CUDA0 model buffer size =  4000.50 MiB
+0.01.000.000 I load_tensors:   CPU_Mapped model buffer size =   100.25 MiB
+0.01.000.000 I llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB
+0.01.000.000 I llama_memory_recurrent:      CUDA0 RS buffer size =    64.00 MiB
+0.01.000.000 I sched_reserve:      CUDA0 compute buffer size =   300.00 MiB
+"""
+    facts = LlamaCpp().facts({}, log)
+    assert (facts.weight_bytes, facts.kv_bytes) == (int(4100.75 * 1024**2), 576 * 1024**2)
+    assert facts.seconds is None
+
+
+def test_slots_that_share_one_cache_have_its_tokens_once() -> None:
+    line = "0.00.010.463 I srv    load_model: initializing, n_slots = 2, n_ctx_slot = 512, kv_unified = 'true'"
+    assert LlamaCpp().facts(PROPS, line).kv_tokens == 512
+
+
+@pytest.mark.parametrize("info", [{}, {"default_generation_settings": "x", "total_slots": True}])
+def test_an_engine_that_says_nothing_has_no_facts(info: dict[str, object]) -> None:
+    assert set(vars(LlamaCpp().facts(info, "KV buffer size = 1.2.3 MiB")).values()) == {None}
+
+
+class FakeWheel:
+    """``xllamacpp`` as far as starting goes; ``built`` is how loud it was then."""
+
+    def __init__(self, shared_object: str) -> None:
+        self.xllamacpp = SimpleNamespace(__file__=shared_object)
+        self.built: list[int] = []
+
+    def Server(self, params: Any) -> str:  # noqa: N802 - the wheel's name
+        self.built.append(params.verbosity)
+        return "a server"
+
+
+def test_sizes_are_logged_at_the_start_and_requests_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    later: list[int] = []
+    library = SimpleNamespace(_Z30common_log_set_verbosity_tholdi=later.append)
+    monkeypatch.setattr("ctypes.CDLL", lambda path: library)
+    wheel = FakeWheel("/wheel.so")
+    for wanted in (3, 5):
+        assert start(wheel, SimpleNamespace(verbosity=wanted)) == "a server"
+    assert (wheel.built, later) == ([4, 5], [3, 5])
+
+
+@pytest.mark.parametrize("shared_object", ["/no/such/library.so", "tests/recordings/llamacpp/start.log"])
+def test_a_wheel_whose_verbosity_cannot_be_lowered_starts_as_quiet_as_ever(shared_object: str) -> None:
+    wheel = FakeWheel(shared_object)
+    start(wheel, SimpleNamespace(verbosity=3))
+    assert wheel.built == [3]

@@ -16,9 +16,7 @@ from llmserve.engine import registry
 from llmserve.engine.process import Identity, end, tree, wait_gone
 from llmserve.engine.server import Server
 from llmserve.errors import UsageError
-from llmserve.plan.choose import choose
-from llmserve.plan.plan import Goal
-from tests.fakes.machines import laptop, small_gguf
+from tests.fakes.plans import on_the_cpu
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +29,7 @@ def record(name: str = "tiny", **changes: object) -> Server:
     server = Server(
         name=name, directory=str(folder), url="http://127.0.0.1:1/v1", host="127.0.0.1", port=1, model="tiny",
         engine="llamacpp", engine_version="1", keeper=Identity.of(os.getpid()), state="ready",
-        plan=choose(small_gguf(), laptop(), Goal(), engine="llamacpp", reason="r"),
+        plan=on_the_cpu(),
     )  # fmt: skip
     server = replace(server, **changes)  # type: ignore[arg-type]
     registry.write(server)
@@ -57,7 +55,7 @@ def test_an_unknown_name_lists_those_that_exist() -> None:
     assert "tiny" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 2}'])
 def test_a_broken_or_newer_record_is_passed_over(text: str) -> None:
     record("good")
     (paths.private_dir(paths.servers_dir() / "bad") / registry.RECORD).write_text(text)

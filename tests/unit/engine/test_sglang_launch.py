@@ -8,20 +8,21 @@ import pytest
 from llmserve.engine.base import Address, Environment, Launch, Serving
 from llmserve.engine.sglang import SGLang
 from llmserve.errors import UsageError
-from llmserve.plan.plan import Flag, Plan
+from llmserve.plan.plan import Flag, Plan, PlannedGpu, Prediction
 
 PLAN = Plan(
     engine="sglang",
     engine_reason="a GPU",
     model="org/model",
     device="gpu",
-    gpus=("GPU-1", "GPU-2"),
+    gpus=tuple(
+        PlannedGpu(index=i, uuid=f"GPU-{i}", name="Test GPU", total_bytes=1, free_bytes=1, ledger=()) for i in (1, 2)
+    ),
     tensor_parallel=2,
     context=4096,
     concurrency=4,
     kv_bytes_per_token=1,
-    kv_tokens=1,
-    kv_band=(1, 1),
+    predicted=Prediction(kv_tokens=1, kv_bytes=1, weights_bytes_per_gpu=1, max_running_requests=4, band=(1, 1)),
     memory_bytes=1,
     ledger=(),
     flags=(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from llmserve.engine import environments
 from llmserve.engine.base import PRIVATE_DIR, Device, Environment, Facts, Failure, Launch, Progress, Serving
-from llmserve.engine.llamacpp.failures import FAILURES
+from llmserve.plan.plan import Plan
 
 _STAGES: tuple[tuple[str, Progress], ...] = (
     ("load_model: loading model", Progress(stage="load")),
@@ -28,6 +28,10 @@ class LlamaCpp:
     def environment(self, device: Device | None = None) -> Environment | None:  # noqa: ARG002 - it serves from the CPU
         return environments.find(self.name, distribution="xllamacpp", module="xllamacpp")
 
+    def adapt(self, plan: Plan, environment: Environment | None) -> Plan:  # noqa: ARG002 - the contract's signature
+        """As it is: the wheel is pinned, and its runner refuses a flag within milliseconds."""
+        return plan
+
     def launch(self, serving: Serving) -> Launch:
         """``-P`` keeps this package's folder off the import path of the child, which may be another environment."""
         address, key = serving.address, serving.api_key
@@ -46,6 +50,8 @@ class LlamaCpp:
         return next((progress for sign, progress in _STAGES if sign in line), None)
 
     def failure(self, line: str) -> Failure | None:
+        from llmserve.engine.llamacpp.failures import FAILURES
+
         return next((found for rule in FAILURES if (found := rule.match(line))), None)
 
     def exit_failure(self, code: int) -> Failure | None:
@@ -57,9 +63,7 @@ class LlamaCpp:
             )
         return None
 
-    def facts(self, info: Mapping[str, Any], log: str) -> Facts:  # noqa: ARG002 - the contract's signature
-        """From ``/props``: ``n_ctx`` is the context of one slot, ``total_slots`` their number."""
-        context = info.get("default_generation_settings", {}).get("n_ctx")
-        slots = info.get("total_slots")
-        known = isinstance(context, int) and isinstance(slots, int)
-        return Facts(kv_tokens=context * slots if known else None, context=context, concurrency=slots)
+    def facts(self, info: Mapping[str, Any], log: str) -> Facts:
+        from llmserve.engine.llamacpp import facts as figures
+
+        return figures.facts(info, log)

@@ -6,6 +6,8 @@ attribute of ``xllamacpp.CommonParams`` (``--n-predict 64``) or one of llama-ser
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -33,6 +35,9 @@ LLAMA_SERVER_NAMES = {
     "ubatch_size": "n_ubatch",
 }
 SHORT_NAMES = {"-c": "--ctx-size", "-np": "--parallel", "-t": "--threads", "-b": "--batch-size", "-n": "--predict"}
+
+_TELLS_SIZES = 4
+"""llama.cpp's level of verbosity that includes its own sizes; its default is 3."""
 
 
 class FlagError(Exception):
@@ -92,7 +97,7 @@ def main(args: list[str]) -> int:
     except FlagError as error:
         return _refuse(error, code=2)
     try:
-        server = xllamacpp.Server(params)
+        server = start(xllamacpp, params)
     except RuntimeError as error:
         return _refuse(error, code=1)
     _wait_for_signal()
@@ -101,6 +106,27 @@ def main(args: list[str]) -> int:
     signal.setitimer(signal.ITIMER_REAL, 1.0)
     del server
     return 0
+
+
+def start(xllamacpp: Any, params: Any) -> Any:
+    """The engine says what its buffers take one level above its default, where each request would fill a page later:
+    so the level holds for the start alone, if this build lets it be changed.
+    """
+    wanted = params.verbosity
+    change = _verbosity_setter(xllamacpp)
+    if change:
+        params.verbosity = max(wanted, _TELLS_SIZES)
+    server = xllamacpp.Server(params)
+    if change:
+        change(wanted)
+    return server
+
+
+def _verbosity_setter(xllamacpp: Any) -> Any:
+    """``common_log_set_verbosity_thold(int)``, which the wheel exports and does not wrap; None where it does not."""
+    with contextlib.suppress(OSError, AttributeError):
+        return ctypes.CDLL(xllamacpp.xllamacpp.__file__)._Z30common_log_set_verbosity_tholdi
+    return None
 
 
 def _wait_for_signal() -> None:
