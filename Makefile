@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-engine lint format bench wheel picture clean
+.PHONY: help up test test-unit test-engine lint format bench bench-plan wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ format: $(READY) ## Format the code
 
 bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
 	@$(BIN)/python -m pytest tests/bench -s
+
+bench-plan: $(READY) ## Compare the planner with recorded start-ups, and with other rules on the same cases
+	@$(BIN)/python -m pytest tests/bench/test_plan_accuracy.py -s
 
 wheel: $(READY) ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Model
-from llmserve.plan.kv_cache import Fit
-from llmserve.plan.memory import MIB, GpuShape
+from llmserve.plan import sglang_rules
+from llmserve.plan.memory import MIB
+from llmserve.plan.parsers import parsers
+from llmserve.plan.pins import MEASURED, PLANNED, Pins
 from llmserve.plan.plan import Flag
+from llmserve.plan.shape import Fit
+
+if TYPE_CHECKING:
+    from llmserve.plan.layout import Layout, Wish
 
 
 def _flag(name: str, value: object, reason: str) -> Flag:
@@ -28,9 +36,12 @@ def llamacpp(shape: Fit, machine: Machine, *, cache: int) -> tuple[Flag, ...]:
     )
 
 
-def sglang_cpu(shape: Fit) -> tuple[Flag, ...]:
+def sglang_cpu(model: Model, shape: Fit, *, state_slots: int | None, pins: Pins) -> tuple[Flag, ...]:
     """SGLang on CPU torch. Without the token cap it takes most of the host's memory (15 GB for a 1 MB model)."""
-    return (
+    states = () if state_slots is None else (
+        _flag("--max-mamba-cache-size", state_slots, "states of linear attention; half of the memory by default"),
+    )  # fmt: skip
+    flags = (
         _flag("--device", "cpu", "no usable GPU"),
         _flag("--attention-backend", "torch_native", "needs no compiled kernels"),
         _flag("--sampling-backend", "pytorch", "needs no compiled kernels"),
@@ -39,32 +50,94 @@ def sglang_cpu(shape: Fit) -> tuple[Flag, ...]:
         _flag("--context-length", shape.context, "tokens per request that fit"),
         _flag("--max-running-requests", shape.concurrency, "requests answered at the same time"),
         _flag("--max-total-tokens", shape.tokens, "the default fills most of the host's memory"),
+        *states,
         _flag("--mem-fraction-static", 0.9, "a bound only: the token cap decides"),
         _flag("--sleep-on-idle", None, "an idle scheduler would spin on a core"),
-        *_COMMON,
+        *_serving(model),
     )
+    return _pinned(flags, pins)
 
 
-def sglang_gpu(model: Model, shape: Fit, sizes: GpuShape, fraction: float, tensor_parallel: int) -> tuple[Flag, ...]:
+def sglang_gpu(model: Model, layout: Layout, wish: Wish, *, why: str) -> tuple[Flag, ...]:
     """SGLang on GPUs: every size explicit, since its defaults look at the smallest card of the machine."""
-    graphs = () if sizes.prefill_graph else (_flag("--cuda-graph-backend-prefill", "disabled", "saves 1-3 GiB"),)
-    split = (_flag("--tp-size", tensor_parallel, "the fewest GPUs that hold it"),) if tensor_parallel > 1 else ()
+    tier, requests = layout.tier, layout.tier.requests
+    off = () if tier.prefill_graph else (_flag("--cuda-graph-backend-prefill", "disabled", "saves 1-3 GiB"),)
+    flags = (
+        *_parallel(layout, why),
+        _flag("--mem-fraction-static", f"{layout.fraction:g}", "what the ledger leaves for weights and KV cache"),
+        _flag("--context-length", layout.fit.context, "bounds the request table"),
+        _flag("--max-running-requests", requests, "bounds the request table and the graphs"),
+        _flag("--chunked-prefill-size", tier.chunk, "the largest whose activations fit the slack"),
+        _flag("--cuda-graph-max-bs-decode", requests, "graphs for every batch that can occur"),
+        *off,
+        *_pools(model, layout),
+        *_drafts(layout),
+        *_host_cache(wish, layout),
+        *_serving(model),
+    )
+    return _pinned(flags, wish.pins)
+
+
+def _parallel(layout: Layout, why: str) -> tuple[Flag, ...]:
+    sizes = layout.arrangement
+    staged = "stages need little of the network" if layout.nodes > 1 else "heads or widths do not split further"
+    named = (
+        ("--tp-size", sizes.tensor_parallel, why),
+        ("--pp-size", sizes.pipeline_parallel, f"layers in stages: {staged}"),
+        ("--attn-dp-size", sizes.attention_data_parallel, "a latent cache is whole on every GPU otherwise"),
+        ("--ep-size", sizes.expert_parallel, "expert widths do not split further"),
+        ("--dp-size", sizes.data_parallel, "copies of the model side by side"),
+    )
+    nodes = (_flag("--nnodes", layout.nodes, "machines of this kind"),) if layout.nodes > 1 else ()
+    return (*(_flag(name, size, reason) for name, size, reason in named if size > 1), *nodes)
+
+
+def _pools(model: Model, layout: Layout) -> tuple[Flag, ...]:
+    settings, auto = layout.settings, sglang_rules.default_kv_dtype(model, layout.settings.arch)
+    found = []
+    if settings.kv_dtype != auto:
+        found.append(_flag("--kv-cache-dtype", settings.kv_dtype, "asked for, or the context would not fit"))
+    if settings.window_ratio is not None and settings.window_ratio != sglang_rules.window_ratio(model):
+        reason = "windows of as many requests as contexts fit; the default wastes memory"
+        found.append(_flag("--swa-full-tokens-ratio", f"{settings.window_ratio:g}", reason))
+    if layout.pool.state_slots is not None and settings.state_ratio != sglang_rules.STATE_RATIO:
+        reason = "states for as many requests as contexts fit"
+        found.append(_flag("--mamba-full-memory-ratio", f"{settings.state_ratio:g}", reason))
+    return tuple(found)
+
+
+def _drafts(layout: Layout) -> tuple[Flag, ...]:
+    if not layout.drafts:
+        return ()
     return (
-        *split,
-        _flag("--mem-fraction-static", fraction, "(weights + KV cache) / free memory, from the ledger"),
-        _flag("--context-length", shape.context, "bounds the request table"),
-        _flag("--max-running-requests", sizes.requests, "bounds the request table and the graphs"),
-        _flag("--chunked-prefill-size", sizes.chunk, "by card size"),
-        _flag("--cuda-graph-max-bs-decode", sizes.requests, "graphs for every batch that can occur"),
-        *graphs,
-        *_parsers(model),
-        *_COMMON,
+        _flag("--speculative-algorithm", "NEXTN", "the checkpoint can predict further tokens, and few requests run"),
+        _flag("--speculative-num-steps", 3, "SGLang's choice for such models"),
+        _flag("--speculative-eagle-topk", 1, "keeps the fast attention backends"),
+        _flag("--speculative-num-draft-tokens", layout.drafts, "one more than the steps"),
     )
 
 
-def _parsers(model: Model) -> tuple[Flag, ...]:
-    named = (("--tool-call-parser", model.tool_call_parser), ("--reasoning-parser", model.reasoning_parser))
-    return tuple(_flag(name, parser, "the recipe's parser for this family") for name, parser in named if parser)
+def _host_cache(wish: Wish, layout: Layout) -> tuple[Flag, ...]:
+    if not wish.goal.host_cache_bytes:
+        return ()
+    ranks = layout.arrangement.gpus
+    each = max(1, wish.goal.host_cache_bytes // ranks // 1_000_000_000)
+    return (
+        _flag("--enable-hierarchical-cache", None, "host memory keeps what the GPUs drop"),
+        _flag("--hicache-size", each, f"GB for each of {ranks} processes"),
+    )
+
+
+def _serving(model: Model) -> tuple[Flag, ...]:
+    if model.task != "generate":
+        metrics = _flag("--enable-metrics", None, "/metrics answers 404 without it")
+        return (_flag("--is-embedding", None, "the model makes vectors, not text"), metrics)
+    chosen = parsers(model, recipe_tool=model.tool_call_parser, recipe_reasoning=model.reasoning_parser)
+    named = (
+        ("--tool-call-parser", chosen.tool, chosen.tool_reason),
+        ("--reasoning-parser", chosen.reasoning, chosen.reasoning_reason),
+    )
+    return (*(_flag(name, parser, reason) for name, parser, reason in named if parser), *_COMMON)
 
 
 _COMMON = (
@@ -72,3 +145,19 @@ _COMMON = (
     _flag("--enable-cache-report", None, "cached tokens in usage"),
     _flag("--constrained-json-disable-any-whitespace", None, "small models pad JSON with blanks until the limit"),
 )
+
+
+def _pinned(flags: tuple[Flag, ...], pins: Pins) -> tuple[Flag, ...]:
+    """Pinned settings in place of planned ones, and those that the planner knows nothing about at the end."""
+    names = {"--" + name.replace("_", "-"): value for name, value in pins.values.items() if name not in MEASURED}
+    kept = tuple(_flag(f.name, names.pop(f.name) or None, "fixed by you") if f.name in names else f for f in flags)
+    added = (_flag(name, _value(value), "fixed by you") for name, value in names.items() if value.lower() != "false")
+    return (*kept, *(flag for flag in added if not (flag.value == "1" and flag.name.endswith("p-size"))))
+
+
+def _value(value: str) -> str | None:
+    """A switch has none."""
+    return None if value.lower() in ("", "true") else value
+
+
+__all__ = ["PLANNED", "llamacpp", "prompt_cache", "sglang_cpu", "sglang_gpu"]

@@ -1,124 +1,123 @@
-"""What a server needs besides weights and KV cache, per device, in bytes. Every prior names its source."""
+"""What a server needs on a GPU besides weights and KV cache, in bytes. Every prior names its source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmserve.hardware.machine import Gpu, Machine
+from llmserve.hardware.machine import Gpu
 from llmserve.models.model import Model
 from llmserve.output.text import GIB
+from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.plan import Share
 
 MIB = 1024**2
 
-LOADING_OVERHEAD = 1.01
-"""2 MiB rounding of torch's caching allocator over thousands of tensors (SGLang logs: 0.5-2 %)."""
+_CONTEXT = 0.5
+"""GiB of CUDA context and driver: H100 0.55, RTX 4090 0.4, MI300X 0.6 (free memory before and after, public logs)."""
+
+_NCCL_NVLINK = {2: 0.3, 4: 0.8, 8: 1.7}
+_NCCL_PCIE = {2: 0.1, 4: 0.15, 8: 0.3}
+_RCCL = {2: 1.0, 4: 2.0, 8: 3.5}
+"""GiB of communicators and custom all-reduce per GPU (logs of H200 x 8, RTX 4090 x 2 and x 4, MI355X x 8)."""
+
+_PROCESSES = 3 * GIB  # three of them with torch, where the host's memory is the GPU's
+_UNIFIED = ("sm_87", "sm_101", "sm_110", "sm_121")  # Jetson Orin and Thor, GB10
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Free memory of one device, and what is taken from it before the KV cache."""
-
-    free: int
-    shares: tuple[Share, ...]
-
-    @property
-    def left(self) -> int:
-        return self.free - sum(share.size_bytes for share in self.shares)
-
-    def ledger(self, kv_bytes: int, *more: Share) -> tuple[Share, ...]:
-        """All shares, adding up to ``free`` exactly; what nobody uses is the last line."""
-        kv = Share(name="KV cache", size_bytes=kv_bytes, basis="tokens x bytes per token")
-        left = self.left - kv_bytes - sum(share.size_bytes for share in more)
-        return (*self.shares, kv, *more, Share(name="unused", size_bytes=left, basis="what is left"))
-
-
-def host(machine: Machine, model: Model, *, engine: str) -> Budget:
-    """Host memory for an engine on the CPU."""
-    shares = [
-        Share(name="weights", size_bytes=model.weight_bytes, basis="tensor headers of the checkpoint"),
-        Share(name="reserve", size_bytes=_host_reserve(machine), basis="left to the rest of the machine"),
-        *(_llamacpp_host(model) if engine == "llamacpp" else _sglang_host()),
-    ]
-    return Budget(machine.ram_available_bytes, tuple(shares))
-
-
-def _host_reserve(machine: Machine) -> int:
-    return min(max(GIB // 2, machine.ram_total_bytes // 16), 4 * GIB)
-
-
-def _llamacpp_host(model: Model) -> list[Share]:
-    # llama.cpp sizes its graph for one micro-batch of 512 tokens: logits in f32, activations a few times hidden
-    compute = 512 * 4 * (model.vocab_size + 6 * model.hidden_size + 3 * model.intermediate_size)
-    return [
-        Share(name="compute buffers", size_bytes=compute, basis="prior: one micro-batch of 512 tokens"),
-        Share(name="process", size_bytes=128 * MIB, basis="measured: resident size without a model"),
-    ]
-
-
-def _sglang_host() -> list[Share]:
-    # three Python processes with torch, 0.7 GB resident each (recorded start-ups of 0.5.23 on CPU)
-    return [Share(name="processes", size_bytes=int(2.5 * GIB), basis="measured: three processes with torch")]
-
-
-@dataclass(frozen=True)
-class GpuShape:
-    """Engine sizes that decide the slack on a GPU. ``chunk`` in tokens, ``requests`` running at once."""
+class Tier:
+    """Engine sizes that cost memory outside the static fraction: tokens per prefill chunk, requests, prefill graphs."""
 
     chunk: int
     requests: int
     prefill_graph: bool
 
 
-def gpu_shape(gpu: Gpu, requests: int) -> GpuShape:
-    """Chunked prefill size and graph policy by card size: SGLang's tiers, one step lower on cards up to 24 GiB."""
-    total = gpu.total_bytes / GIB
-    chunk = 2048 if total < 30 else 4096 if total < 60 else 8192 if total < 160 else 16384
-    return GpuShape(chunk, requests, prefill_graph=total > 25)
+TIERS = (
+    Tier(16384, 256, prefill_graph=True),
+    Tier(8192, 256, prefill_graph=True),
+    Tier(4096, 64, prefill_graph=True),
+    Tier(2048, 32, prefill_graph=False),
+)
+"""From the best throughput to the least memory; the sizes are SGLang's own tiers (``memory_hook``)."""
 
 
-def start_overhead(tensor_parallel: int) -> int:
-    """CUDA context plus NCCL, before SGLang measures its free memory (prior from public start-up logs)."""
-    nccl = {1: 0.0, 2: 0.25, 4: 0.8}.get(tensor_parallel, 1.8)
-    return int((0.55 + nccl) * GIB)
+def start_overhead(gpus: Sequence[Gpu], arrangement: Arrangement) -> int:
+    """Free memory that is gone before the weights begin to load: CUDA context and NCCL."""
+    ranks = arrangement.tensor_parallel * arrangement.pipeline_parallel
+    if ranks == 1:
+        return int(_CONTEXT * GIB)
+    fast = all(any(link.kind in ("nvlink", "xgmi") for link in gpu.links) for gpu in gpus)
+    table = _RCCL if gpus[0].vendor == "amd" else _NCCL_NVLINK if fast else _NCCL_PCIE
+    nearest = max((size for size in table if size <= ranks), default=2)
+    return int((_CONTEXT + table[nearest]) * GIB)
 
 
-def slack(gpu: Gpu, model: Model, shape: GpuShape, *, context: int) -> list[Share]:
-    """Memory that must stay free of weights and KV cache for SGLang to start and to run."""
-    total = gpu.total_bytes / GIB
-    safety = 2.0 if total < 30 else 3.0 if total < 100 else 4.5
-    graphs = 0.15 + 0.002 * shape.requests
-    if shape.prefill_graph:
-        graphs += {2048: 0.7, 4096: 1.2, 8192: 2.5, 16384: 5.0}[shape.chunk]
-    request_table = (shape.requests + 1) * (context + 4) * 4
-    logits = shape.requests * model.vocab_size * 4
-    return [
-        Share(name="CUDA graphs", size_bytes=int(graphs * GIB), basis="prior by batch and chunk size"),
-        Share(name="workspaces", size_bytes=int(0.5 * GIB) + logits, basis="attention workspace and logits"),
-        Share(name="request table", size_bytes=request_table, basis="(requests + 1) x (context + 4) x 4 B"),
-        Share(name="activations and safety", size_bytes=int(safety * GIB), basis="prior by card size"),
-    ]
+def doubt(gpu: Gpu) -> int:
+    """How far free memory before the load may be from the prediction: less certain where the host shares it."""
+    return gpu.total_bytes // 25 if gpu.arch in _UNIFIED else int(0.4 * GIB) + gpu.total_bytes // 400
 
 
-def gpu_budget(gpus: Sequence[Gpu], model: Model, shape: GpuShape, *, context: int) -> Budget:
-    """The budget of the tightest of ``gpus``, weights split evenly over them."""
-    tightest = min(gpus, key=lambda gpu: gpu.free_bytes)
-    count = len(gpus)
-    weights = int(model.weight_bytes / count * LOADING_OVERHEAD)
-    shares = [
-        Share(name="driver and NCCL", size_bytes=start_overhead(count), basis="prior by number of GPUs"),
-        Share(name="weights", size_bytes=weights, basis="tensor headers, split over the GPUs, + 1 %"),
-        *slack(tightest, model, shape, context=context),
-    ]
-    return Budget(tightest.free_bytes, tuple(shares))
+def allowance(gpu: Gpu, model: Model) -> int:
+    """What may stay outside the static fraction: grows slowly with the card, so that a larger one never holds less.
 
-
-def static_fraction(budget: Budget, kv_bytes: int, *, tensor_parallel: int) -> float:
-    """SGLang's ``--mem-fraction-static`` for this ledger: (weights + KV) over free memory after its own start.
-
-    SGLang sizes its pool as B x f - weights (``kv_cache_configurator``), B being free memory after CUDA and NCCL.
+    2.9 GiB of 24, 6.0 of 80, 9.3 of 141: what recorded successful starts left free, where SGLang's own default keeps
+    7.1, 13.6 and 13.9.
     """
-    before_load = budget.free - start_overhead(tensor_parallel)
-    weights = next(share.size_bytes for share in budget.shares if share.name == "weights")
-    return int((weights + kv_bytes) / before_load * 1000) / 1000
+    shared = _PROCESSES if gpu.arch in _UNIFIED else 0
+    return int(1.6 * GIB + 0.055 * gpu.total_bytes) + shared + _images(model)
+
+
+def _images(model: Model) -> int:
+    return 2 * GIB if model.vision else 0
+
+
+def choose_tier(gpu: Gpu, model: Model, arrangement: Arrangement, *, context: int, requests: int | None) -> Tier:
+    """The best sizes whose needs stay within the allowance of the card; the smallest ones if none do."""
+    for tier in TIERS:
+        tier = tier if requests is None else Tier(tier.chunk, requests, tier.prefill_graph)
+        needs = slack(gpu, model, arrangement, tier, context=context)
+        if sum(share.size_bytes for share in needs) <= allowance(gpu, model):
+            break
+    return tier
+
+
+def slack(
+    gpu: Gpu, model: Model, arrangement: Arrangement, tier: Tier, *, context: int, drafts: int = 0
+) -> tuple[Share, ...]:
+    """Memory that must stay free of weights and KV cache for SGLang to start and to run."""
+    activations = 2 * activation(model, tier.chunk, arrangement)
+    prefill = int(0.35 * GIB) + activations if tier.prefill_graph else 0
+    decode = int((0.15 + 0.002 * tier.requests * (1.5 if model.experts else 1) + (1.0 if drafts else 0)) * GIB)
+    logits = tier.requests * (drafts or 1) * model.vocab_size * 4
+    table = (tier.requests + 1) * (context + 4 + drafts) * 4
+    shared = () if gpu.arch not in _UNIFIED else (
+        Share(name="host processes", size_bytes=_PROCESSES, basis="they live in the same memory"),
+    )  # fmt: skip
+    return (
+        *shared,
+        Share(name="CUDA graphs", size_bytes=prefill + decode, basis=f"prior: {tier.chunk}-token prefill, batch size"),
+        Share(name="workspaces", size_bytes=GIB // 2 + logits, basis="attention workspace, and logits in float32"),
+        Share(name="request table", size_bytes=table, basis="(requests + 1) x (context + 4) x 4 B"),
+        Share(
+            name="activations and safety",
+            size_bytes=safety(gpu) + _images(model) + (0 if tier.prefill_graph else activations),
+            basis="1 GiB + 2 % of the card; eager prefill, images",
+        ),
+    )
+
+
+def safety(gpu: Gpu) -> int:
+    """What is kept free for what no prior covers: JIT kernels, cuBLAS workspaces, late NCCL channels."""
+    return GIB + gpu.total_bytes // 50
+
+
+def activation(model: Model, tokens: int, arrangement: Arrangement) -> int:
+    """Bytes of the widest layer's activations for ``tokens`` at once, in 16 bit."""
+    experts, ranks = model.experts, arrangement.tensor_parallel
+    if experts:
+        width = 2 * experts.active * experts.intermediate_size // ranks + experts.active * model.hidden_size
+    else:
+        width = 2 * model.intermediate_size // ranks
+    return tokens * (6 * model.hidden_size + width) * 2

@@ -1,0 +1,30 @@
+"""How GPUs share one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """Sizes in GPUs, in SGLang's meaning.
+
+    ``tensor_parallel`` GPUs share each layer; ``attention_data_parallel`` divides them into groups with caches of their
+    own; ``expert_parallel`` says how many groups of them hold different experts. ``pipeline_parallel`` stages hold
+    different layers. ``data_parallel`` copies of all that serve side by side.
+    """
+
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    attention_data_parallel: int = 1
+    expert_parallel: int = 1
+    data_parallel: int = 1
+
+    @property
+    def attention_tensor_parallel(self) -> int:
+        """GPUs that share the heads of one attention layer."""
+        return self.tensor_parallel // self.attention_data_parallel
+
+    @property
+    def gpus(self) -> int:
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel

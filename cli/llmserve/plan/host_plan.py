@@ -1,0 +1,143 @@
+"""Plans for host memory: llama.cpp, and SGLang on CPU torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmserve.errors import DoesNotFitError
+from llmserve.hardware.machine import Machine
+from llmserve.models.model import Model
+from llmserve.output.text import GIB, gib
+from llmserve.plan import flags, gpu_plan, llama_cache, pool, sglang_rules
+from llmserve.plan.calibration import machine_key
+from llmserve.plan.pins import Pins
+from llmserve.plan.plan import EngineName, Flag, Goal, Plan, Prediction, Share, Term
+from llmserve.plan.pool import Pool, PoolSettings
+from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
+
+MIB = 1024**2
+_CONTEXT, _REQUESTS = 32_768, 4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Free memory of the host, and what is taken from it before the KV cache."""
+
+    free: int
+    shares: tuple[Share, ...]
+
+    @property
+    def left(self) -> int:
+        return self.free - sum(share.size_bytes for share in self.shares)
+
+
+def llamacpp(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
+    """llama.cpp: the context is allocated at the start, exactly as long as it is told."""
+    budget = _budget(model, machine, goal, [*_llamacpp_needs(model)])
+    cell = max(1, llama_cache.kv_bytes(model, context=4096, parallel=1) // 4096)
+    room = _room(budget.left, cell, goal)
+    parallel = goal.concurrency or _REQUESTS
+    tokens = llama_cache.most_context(model, room, parallel=parallel)
+    shape = fit(model, goal, tokens=tokens, cell=cell, most_context=_CONTEXT, most_requests=_REQUESTS)
+    taken = llama_cache.kv_bytes(model, context=shape.tokens, parallel=shape.concurrency)
+    cache = flags.prompt_cache(budget.left - taken)
+    prompts = Share(name="prompt cache", size_bytes=cache * MIB, basis="grows to --cache-ram")
+    filled = Pool(tokens=shape.tokens, cell=taken / max(1, shape.tokens), kv_bytes=taken, requests=shape.concurrency)
+    settings = flags.llamacpp(shape, machine, cache=cache)
+    return _plan(
+        model, machine, budget, shape, filled, engine="llamacpp", reason=reason, flags=settings, more=(prompts,)
+    )
+
+
+def sglang(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
+    """SGLang on the CPU: the pool is capped, or it would fill most of the host's memory."""
+    pins = Pins.of(goal.fixed)
+    budget = _budget(model, machine, goal, [_processes()])
+    settings = PoolSettings(kv_dtype=model.dtype, max_running_requests=_REQUESTS)
+    full, window = pool.cells(model, settings)
+    cell = full + sglang_rules.window_ratio(model) * window if full else window
+    states = (goal.concurrency or _REQUESTS) * sglang_rules.slots_per_request(model)
+    taken = (states + 1) * pool.state_bytes(model, settings)
+    room = _room(budget.left - taken, int(cell), goal)
+    tokens = int(room // cell) if cell else model.context_length * _REQUESTS
+    shape = fit(model, goal, tokens=tokens, cell=cell, most_context=_CONTEXT, most_requests=_REQUESTS)
+    slots = shape.concurrency * sglang_rules.slots_per_request(model) if taken else None
+    filled = pool.size(model, 2**62, PoolSettings(
+        kv_dtype=model.dtype, max_total_tokens=shape.tokens, state_slots=slots, context=shape.context,
+        max_running_requests=shape.concurrency,
+    ))  # fmt: skip
+    chosen = flags.sglang_cpu(model, shape, state_slots=slots, pins=pins)
+    return _plan(model, machine, budget, shape, filled, engine="sglang", reason=reason, flags=chosen)
+
+
+def _plan(
+    model: Model, machine: Machine, budget: Budget, shape: Fit, filled: Pool, *, engine: EngineName, reason: str,
+    flags: tuple[Flag, ...], more: tuple[Share, ...] = (),
+) -> Plan:  # fmt: skip
+    cache = Share(name="KV cache", size_bytes=filled.kv_bytes, basis=f"{filled.tokens:,} tokens")
+    states = Share(
+        name="states", size_bytes=filled.state_bytes, basis=f"{filled.state_slots} slots of linear attention"
+    )
+    shares = (*budget.shares, cache, *((states,) if filled.state_bytes else ()), *more)
+    unused = budget.free - sum(share.size_bytes for share in shares)
+    return Plan(
+        engine=engine, engine_reason=reason, model=model.name, device="cpu", gpus=(), tensor_parallel=1,
+        context=shape.context, concurrency=shape.concurrency, kv_bytes_per_token=-(-int(filled.cell * 1000) // 1000),
+        predicted=Prediction(
+            kv_tokens=filled.tokens, kv_bytes=filled.kv_bytes, weights_bytes_per_gpu=model.weight_bytes,
+            max_running_requests=shape.concurrency, band=(filled.tokens, filled.tokens),
+            window_tokens=filled.window_tokens, state_slots=filled.state_slots, state_bytes=filled.state_bytes,
+        ),
+        memory_bytes=budget.free,
+        ledger=(*shares, Share(name="unused", size_bytes=unused, basis="what is left")),
+        flags=flags, notes=(*shape.notes, *gpu_plan.notes(model)), terms=_terms(shape, filled),
+        kv_dtype="float16" if engine == "llamacpp" else model.dtype, weights_basis=model.basis,
+        architecture=model.architecture, machine=machine_key([], machine.cpu.cores),
+    )  # fmt: skip
+
+
+def _terms(shape: Fit, filled: Pool) -> tuple[Term, ...]:
+    asked = f"{shape.concurrency} × {shape.context:,}, as told to the engine"
+    return (
+        Term(name="KV tokens", formula=asked, value=f"{filled.tokens:,}"),
+        Term(name="KV cache", formula=f"{filled.tokens:,} × {filled.cell:,.1f} B", value=gib(filled.kv_bytes)),
+    )
+
+
+def _budget(model: Model, machine: Machine, goal: Goal, needs: list[Share]) -> Budget:
+    weights = Share(name="weights", size_bytes=model.weight_bytes, basis="tensor headers of the checkpoint")
+    reserve = max(_reserve(machine), goal.reserve_bytes)
+    kept = Share(name="reserve", size_bytes=reserve, basis="left to the rest of the machine")
+    budget = Budget(machine.ram_available_bytes, (weights, kept, *needs))
+    if budget.left > 0:
+        return budget
+    raise DoesNotFitError(
+        f"{model.name} needs {gib(budget.free - budget.left)} of RAM for weights ({gib(model.weight_bytes)}) and "
+        f"overhead; {gib(budget.free)} are free, {gib(-budget.left)} are missing.",
+        hint="Use a smaller model (`llmserve models`) or free some memory (`llmserve doctor` shows who holds it).",
+        data={"missing_bytes": -budget.left, "weight_bytes": model.weight_bytes, "free_bytes": budget.free},
+    )
+
+
+def _reserve(machine: Machine) -> int:
+    return min(max(GIB // 2, machine.ram_total_bytes // 16), 4 * GIB)
+
+
+def _llamacpp_needs(model: Model) -> list[Share]:
+    # llama.cpp sizes its graph for one micro-batch of 512 tokens: logits in f32, activations a few times hidden
+    compute = 512 * 4 * (model.vocab_size + 6 * model.hidden_size + 3 * model.intermediate_size)
+    return [
+        Share(name="compute buffers", size_bytes=compute, basis="prior: one micro-batch of 512 tokens"),
+        Share(name="process", size_bytes=128 * MIB, basis="measured: resident size without a model"),
+    ]
+
+
+def _processes() -> Share:
+    # three Python processes with torch, 0.7 GB resident each (recorded start-ups of 0.5.23 on CPU)
+    return Share(name="processes", size_bytes=int(2.5 * GIB), basis="measured: three processes with torch")
+
+
+def _room(left: int, cell: int, goal: Goal) -> int:
+    """Half of the free memory, since people go on working on the machine; all of it when they said what they need."""
+    asked = goal.context is not None or goal.concurrency is not None
+    return left if asked or left // 2 < cell * SMALLEST_CONTEXT else left // 2
