@@ -27,6 +27,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "up": Entry("up", "Serve a model: plan, download, launch, and say when it is ready."),
+    "plan": Entry("plan", "Show what fits, for how many users, and why, before any download."),
     "chat": Entry("chat", "Talk to any OpenAI-compatible endpoint."),
     "ps": Entry("ps", "List the servers of this machine that llmserve started."),
     "logs": Entry("logs", "Show what a server printed."),

@@ -15,9 +15,14 @@ def config_file() -> Path:
     return Path(_DIRS.user_config_dir) / "config.toml"
 
 
+def state_dir() -> Path:
+    """What llmserve remembers from one run to the next."""
+    return Path(_DIRS.user_state_dir)
+
+
 def servers_dir() -> Path:
     """State of servers: one private folder each."""
-    return Path(_DIRS.user_state_dir) / "servers"
+    return state_dir() / "servers"
 
 
 def engines_dir() -> Path:

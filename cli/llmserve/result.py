@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmserve.errors import LlmserveError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -12,6 +14,8 @@ class Result:
 
     ``data`` is the machine's view (JSON types only), ``human`` the person's text, under a ``title`` if there is one.
     ``quiet`` is what ``--quiet`` prints: the one thing a script wants. ``messages`` go to stderr as hints.
+    ``coloured`` is ``human`` for terminals that show colours: its author has cleaned what strangers wrote. ``error`` is
+    an answer that is a refusal at once: shown like a raised one, beside ``data`` and ``human``.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -20,3 +24,5 @@ class Result:
     quiet: str = ""
     messages: tuple[str, ...] = ()
     exit_code: int = 0
+    coloured: str = ""
+    error: LlmserveError | None = None

@@ -9,17 +9,17 @@ from subprocess import Popen
 from typing import Any
 
 from llmserve import engine as engines
-from llmserve import models
+from llmserve import history, models
 from llmserve.engine import keys, launch, ports
-from llmserve.engine.base import Address, Environment, Launch, Serving
+from llmserve.engine.base import Address, Device, Environment, Launch, Serving
 from llmserve.engine.server import Server
 from llmserve.errors import LlmserveError, UsageError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Candidate, Model
 from llmserve.output.steps import Steps
 from llmserve.output.text import gib
-from llmserve.plan import choose, defaults, explain
-from llmserve.plan.plan import Goal, Plan
+from llmserve.plan import choose, defaults, explain, parallel
+from llmserve.plan.plan import EngineName, Goal, Plan
 
 STEPS = ("resolve", "plan", "fetch", "start", "load", "KV cache", "graphs", "warm-up", "ready")
 """What a start goes through, as it is shown."""
@@ -70,9 +70,20 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     model = models.describe(candidate, choose.FORMAT[name])
     steps.finish("resolve", _summary(model))
     steps.begin("plan")
-    plan = choose.choose(model, order.machine, order.goal, engine=name, reason=reason)
+    plan, environment = _plan(order, model, name, reason)
     steps.finish("plan", explain.verdict(plan))
-    return Prepared(model=model, plan=plan, environment=_environment(plan), why=why)
+    return Prepared(model=model, plan=plan, environment=environment, why=why)
+
+
+def _plan(order: Order, model: Model, name: EngineName, reason: str) -> tuple[Plan, Environment | None]:
+    """The plan, corrected by earlier starts and put in the words of the engine that is installed."""
+    device: Device = "gpu" if name == "sglang" and parallel.usable(order.machine) else "cpu"
+    environment = _environment(name, device)
+    version = environment.version if environment else ""
+    plan = choose.choose(
+        model, order.machine, order.goal, engine=name, reason=reason, history=history.load(), engine_version=version
+    )
+    return engines.engine(name).adapt(plan, environment), environment
 
 
 _OURS = {
@@ -153,10 +164,10 @@ def _candidate(order: Order) -> tuple[Candidate, str]:
     return models.resolve("tiny"), f"A built-in stand-in is served, since {reason}."
 
 
-def _environment(plan: Plan) -> Environment | None:
-    """Where the engine is installed for the plan's device. (llama.cpp has one build for both.)"""
-    found = engines.engine(plan.engine).environment(plan.device)
-    return None if found and plan.device == "gpu" and found.device == "cpu" else found
+def _environment(engine: EngineName, device: Device) -> Environment | None:
+    """Where the engine is installed for a device. (llama.cpp has one build for both.)"""
+    found = engines.engine(engine).environment(device)
+    return None if found and device == "gpu" and found.device == "cpu" else found
 
 
 def _refuse_missing(plan: Plan) -> None:
@@ -188,7 +199,13 @@ def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: 
         plan=prepared.plan,
         key_file=str(key_file) if key_file else None,
         started_at=time.time(),
+        extra_flags=_flags(order.extra),
     )
+
+
+def _flags(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Names alone: a value may be a secret, or a number below zero."""
+    return tuple(word.partition("=")[0] for word in words if word[:1] == "-" and word.lstrip("-")[:1].isalpha())
 
 
 def _timeout(order: Order, model: Model) -> float:

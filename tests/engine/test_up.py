@@ -7,8 +7,19 @@ from typing import Any
 
 
 def test_predicted_kv_tokens_are_what_the_engine_reports(server: dict[str, Any]) -> None:
-    assert server["plan"]["kv_tokens"] == 4 * 2048
-    assert server["facts"]["kv_tokens"] == server["plan"]["kv_tokens"]
+    predicted, actual = server["plan"]["predicted"], server["facts"]
+    assert predicted["kv_tokens"] == 4 * 2048
+    assert actual["kv_tokens"] == predicted["kv_tokens"]
+
+
+def test_the_start_is_remembered_beside_its_prediction(server: dict[str, Any]) -> None:
+    newest = server["cli"].json("plan", "--history")["data"]["starts"][0]
+    assert (newest["model"], newest["engine"]) == ("tiny", server["engine"])
+    assert newest["predicted"] == server["plan"]["predicted"]
+    assert newest["measured"]["kv_tokens"] == server["facts"]["kv_tokens"]
+    assert newest["errors"]["kv_tokens"] == 0
+    assert newest["measured"]["seconds"]["ready"] > 0
+    assert newest["machine"].startswith("cpu")
 
 
 def test_ps_shows_the_server_ready(server: dict[str, Any]) -> None:

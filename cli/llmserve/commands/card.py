@@ -6,16 +6,21 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from llmserve.engine.base import PRIVATE_DIR, Launch
 from llmserve.engine.ports import DEFAULT_PORT
 from llmserve.engine.server import Server
-from llmserve.output.text import duration
+from llmserve.output.ledger import Look
+from llmserve.output.text import GIB, duration, gib
 from llmserve.plan import explain
 from llmserve.records import to_json
 from llmserve.result import Result
 from llmserve.serve import Prepared
+
+_COARSE = GIB // 10
+"""Below this the engines' rounding is all that a comparison would show."""
 
 
 def ready(server: Server, *, why: str, asked_port: int | None, detached: bool) -> Result:
@@ -54,6 +59,7 @@ def _rows(server: Server) -> list[tuple[str, str]]:
         ("Engine", f"{server.engine} {server.engine_version} on {where}, ready after {duration(took)}"),
         ("Fits", f"{requests} × {context:,} tokens (requests × context)"),
         ("KV tokens", _kv_tokens(server)),
+        *_memory(server),
     ]
 
 
@@ -62,8 +68,26 @@ def _kv_tokens(server: Server) -> str:
     actual = server.facts.kv_tokens if server.facts else None
     if actual is None:
         return f"{predicted:,} predicted; the engine does not report its own"
-    off = f" ({actual / predicted - 1:+.1%} against the plan)" if predicted != actual else ""
-    return f"{predicted:,} predicted, {actual:,} actual{off}"
+    return _compared(predicted, actual, f"{predicted:,}", f"{actual:,}")
+
+
+def _memory(server: Server) -> Iterator[tuple[str, str]]:
+    """Memory per device against the plan, where both are known and more than the engine's rounding."""
+    predicted, facts = server.plan.predicted, server.facts
+    if facts is None:
+        return
+    pairs = (
+        ("Weights", predicted.weights_bytes_per_gpu, facts.weight_bytes),
+        ("Left free", predicted.free_bytes, facts.free_bytes),
+    )
+    for name, planned, actual in pairs:
+        if planned and actual and planned >= _COARSE:
+            yield name, _compared(planned, actual, gib(planned), gib(actual))
+
+
+def _compared(predicted: int, actual: int, planned: str, found: str) -> str:
+    off = f" ({actual / predicted - 1:+.1%} against the plan)" if predicted and planned != found else ""
+    return f"{planned} predicted, {found} actual{off}"
 
 
 def _to_copy(server: Server) -> str:
@@ -108,6 +132,5 @@ def dry_run(prepared: Prepared, launch: Launch, *, profile: str | None) -> Resul
         "environment": environment,
         "files": sorted(launch.files),
     }
-    return Result(
-        data=data, human=f"{explain.describe(plan)}\n\nCommand:\n{command}", quiet=command, messages=tuple(messages)
-    )
+    text = explain.describe(plan, prepared.model, look=Look.of(sys.stdout, colour=False))
+    return Result(data=data, human=f"{text}\n\nCommand:\n{command}", quiet=command, messages=tuple(messages))

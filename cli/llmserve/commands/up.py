@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from llmserve import hardware, serve
-from llmserve.commands import card
+from llmserve.commands import card, goal_options
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
 from llmserve.engine import keys, ports, registry
@@ -20,7 +20,6 @@ from llmserve.engine.server import Server
 from llmserve.errors import InterruptedByUser, UsageError
 from llmserve.output import Output
 from llmserve.output.steps import Steps, steps
-from llmserve.plan.plan import Goal
 from llmserve.records import from_json
 from llmserve.result import Result
 
@@ -51,15 +50,15 @@ def up(
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the command; start nothing.")] = False,
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, sglang or llamacpp.", envvar="LLMSERVE_ENGINE")
-    ] = "auto",
-    context: Annotated[
-        int | None, typer.Option(metavar="TOKENS", help="Tokens per request, prompt and answer together.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(metavar="N", help="Requests of that length at the same time.")
-    ] = None,
+    engine: goal_options.Engine = "auto",
+    context: goal_options.Context = None,
+    concurrency: goal_options.Concurrency = None,
+    objective: goal_options.Aim = None,
+    gpus: goal_options.Gpus = None,
+    kv_dtype: goal_options.KvDtype = None,
+    reserve: goal_options.Reserve = None,
+    hicache: goal_options.HiCache = None,
+    fixed: goal_options.Fixed = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but loopback gets a key.")
     ] = "127.0.0.1",
@@ -72,7 +71,7 @@ def up(
         str | None,
         typer.Option(metavar="FILE", help="File with the key to require (-: ask for it). Or set LLMSERVE_API_KEY."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(metavar="REV", help="Branch, tag or commit on the hub.")] = None,
+    revision: goal_options.Revision = None,
     machine: Annotated[
         str | None, typer.Option(metavar="PROFILE", help="With --dry-run: plan for this profile, e.g. h100x8.")
     ] = None,
@@ -84,8 +83,11 @@ def up(
 ) -> Result | int:
     """Serve a model: plan, download, launch, and say when it is ready."""
     output: Output = ctx.obj
-    if engine not in ("auto", "sglang", "llamacpp"):
-        raise UsageError(f"There is no engine called {engine!r}.", hint="Use --engine auto, sglang or llamacpp.")
+    goal_options.engine_name(engine)
+    goal = goal_options.goal(
+        engine=engine, context=context, concurrency=concurrency, objective=objective, gpus=gpus, kv_dtype=kv_dtype,
+        reserve=reserve, hicache=hicache, fixed=fixed,
+    )  # fmt: skip
     if machine and not dry_run:
         raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
     host = ports.numeric(host)
@@ -95,7 +97,7 @@ def up(
             "--wait-timeout must be a number of seconds.", hint="Leave it out to wait as long as it takes."
         )
     order = serve.Order(
-        ref=model, engine=engine, goal=Goal(context=context, concurrency=concurrency), host=host, port=port, name=name,
+        ref=model, engine=engine, goal=goal, host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
         machine=hardware.load(machine) if machine else hardware.detect(),
     )  # fmt: skip

@@ -5,8 +5,20 @@
 
 from __future__ import annotations
 
-from llmserve.hardware.detection import detect
+from collections.abc import Mapping
+from pathlib import Path
+
 from llmserve.hardware.machine import Cpu, Disk, Finding, Gpu, Link, Machine, MemoryOwner
 from llmserve.hardware.profiles import load, names, save
 
 __all__ = ["Cpu", "Disk", "Finding", "Gpu", "Link", "Machine", "MemoryOwner", "detect", "load", "names", "save"]
+
+
+def detect(*, disks: Mapping[str, Path] | None = None) -> Machine:
+    """This machine as this process may use it; ``disks`` are folders to measure by use.
+
+    The probes are imported here: plans for profiles do without them.
+    """
+    from llmserve.hardware import detection
+
+    return detection.detect(disks=disks)

@@ -46,14 +46,16 @@ class Output:
     def show(self, result: Result) -> None:
         """Print a command's result in the mode of this run."""
         if self.mode == "json":
-            self._envelope(result.exit_code, result.data, result.messages)
-        elif self.mode == "quiet":
+            self._envelope(result.exit_code, result.data, result.messages, [result.error] if result.error else [])
+            return
+        if result.error:
+            self._sentence(result.error, hint=self.mode == "quiet" or not result.human)
+        if self.mode == "quiet":
             self._line(printable(result.quiet))
         else:
-            self._line(self._bold(printable(result.title)) + printable(result.human))
-        if self.mode != "json":
-            for message in result.messages:
-                self.note(message)
+            self._line(self._bold(printable(result.title)) + (self._coloured(result) or printable(result.human)))
+        for message in result.messages:
+            self.note(message)
 
     def note(self, text: str) -> None:
         """A hint or a step for the person at the terminal; silent in quiet and JSON mode."""
@@ -66,12 +68,9 @@ class Output:
         if os.environ.get("LLMSERVE_DEBUG") == "1":
             traceback.print_exception(error, file=self.err)
         if self.mode == "json" and not self._enveloped:  # one command, one envelope
-            self._envelope(error.exit_code, {}, (), [error.as_dict()])
+            self._envelope(error.exit_code, {}, (), [error])
         else:
-            self.err.write(f"{'' if error.exit_code == 130 else 'error: '}{printable(error.message)}\n")
-            if error.hint:
-                self.err.write(f"  {printable(error.hint)}\n")
-            self.err.flush()
+            self._sentence(error)
         return error.exit_code
 
     def fail_unexpected(self, error: Exception) -> int:
@@ -85,6 +84,15 @@ class Output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
+    def _sentence(self, error: LlmserveError, *, hint: bool = True) -> None:
+        self.err.write(f"{'' if error.exit_code == 130 else 'error: '}{printable(error.message)}\n")
+        if hint and error.hint:
+            self.err.write(f"  {printable(error.hint)}\n")
+        self.err.flush()
+
+    def _coloured(self, result: Result) -> str:
+        return result.coloured if self.out.isatty() and not os.environ.get("NO_COLOR") else ""
+
     def _bold(self, title: str) -> str:
         if title and self.out.isatty() and not os.environ.get("NO_COLOR"):
             return f"\n\x1b[1m{title}\x1b[0m\n"
@@ -96,7 +104,7 @@ class Output:
         self.out.flush()
 
     def _envelope(
-        self, exit_code: int, data: dict[str, Any], messages: tuple[str, ...], errors: Sequence[Any] = ()
+        self, exit_code: int, data: dict[str, Any], messages: tuple[str, ...], errors: Sequence[LlmserveError] = ()
     ) -> None:
         self._enveloped = True
         body = {
@@ -106,6 +114,6 @@ class Output:
             "exit_code": exit_code,
             "data": data,
             "messages": list(messages),
-            "errors": list(errors),
+            "errors": [error.as_dict() for error in errors],
         }
         self._line(escaped(json.dumps(body, ensure_ascii=False, indent=2)))
