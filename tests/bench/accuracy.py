@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from llmserve.errors import LlmserveError
 from llmserve.models.model import Model
-from llmserve.plan import loaded, pool, sglang_rules, weights
 from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.choose import choose
 from llmserve.plan.pins import Pins
 from llmserve.plan.plan import Goal, Plan
-from llmserve.plan.pool import PoolSettings
+from llmserve.plan.sglang import loaded, pool, weights
+from llmserve.plan.sglang import rules as sglang_rules
+from llmserve.plan.sglang.pool import PoolSettings
 from tests.bench import sglang_defaults
 from tests.bench.startups import GIB, Case
 

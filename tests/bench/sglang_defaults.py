@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmserve.models.model import Model
-from llmserve.plan import sglang_rules
+from llmserve.plan.sglang import rules as sglang_rules
 from tests.bench.startups import Case
 
 _TIERS = (  # MiB of the smallest card, chunk, largest decode batch below and from tp 4 on

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from llmserve.models import hub_api
+from llmserve.models.hub import api as hub_api
 from tests.bench import large_checkpoint
 from tests.fakes.hub import FakeHub, Repo
 
@@ -23,7 +23,8 @@ REF = "deepseek/671b"
 
 SCRIPT = """
 import sys, time
-from llmserve.models import describe, resolve, hub_api
+from llmserve.models import describe, resolve
+from llmserve.models.hub import api as hub_api
 hub_api.AT_ONCE = int(sys.argv[2])
 candidate = resolve(sys.argv[1])
 began, cpu = time.perf_counter(), time.process_time()

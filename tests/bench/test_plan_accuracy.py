@@ -15,7 +15,7 @@ from functools import cache
 import pytest
 
 from llmserve.output.text import columns
-from llmserve.plan import memory
+from llmserve.plan.sglang import memory
 from tests.bench import accuracy
 from tests.bench.startups import GIB, Case, cases
 

@@ -26,8 +26,8 @@ from llmserve.models.architecture import from_config
 from llmserve.models.model import Candidate, Model, Source
 from llmserve.models.parameters import tensor_groups
 from llmserve.plan.choose import choose
-from llmserve.plan.parsers import parsers
 from llmserve.plan.plan import Goal, Plan
+from llmserve.plan.sglang.parsers import parsers
 from tests.engine.conftest import require
 
 pytestmark = [pytest.mark.engine, pytest.mark.sglang]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmserve.models import table
 from llmserve.models.architecture import Architecture
+from llmserve.models.headers import table
 from llmserve.models.model import Candidate, Model, Source
 from llmserve.models.tensors import TensorGroup
 

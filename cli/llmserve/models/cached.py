@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmserve.models import hub_cache, variants
+from llmserve.models import variants
+from llmserve.models.hub import cache as hub_cache
 from llmserve.models.model import Candidate, Format, Source
 
 

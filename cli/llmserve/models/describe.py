@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmserve.errors import LlmserveError, UsageError
-from llmserve.models import architecture, assembly, builtin, checkpoint, files, gguf, hub_cache, table, unseen, variants
-from llmserve.models.ahead import Ahead
+from llmserve.models import architecture, assembly, builtin, files, unseen, variants
 from llmserve.models.architecture import Architecture
-from llmserve.models.blob import Blob, LocalBlob, broken
 from llmserve.models.builtin import spec
 from llmserve.models.files import Files, Folder
+from llmserve.models.headers import checkpoint, gguf, table
+from llmserve.models.headers.ahead import Ahead
+from llmserve.models.headers.blob import Blob, LocalBlob, broken
+from llmserve.models.headers.table import Table, Tensor
+from llmserve.models.hub import cache as hub_cache
 from llmserve.models.model import Candidate, File, Format, Model, Source
-from llmserve.models.table import Table, Tensor
 
 if TYPE_CHECKING:
-    from llmserve.models.hub_api import Hub
+    from llmserve.models.hub.api import Hub
 
 _NOT_MODELS = ("adapter", "mmproj", "imatrix")
 
@@ -114,7 +116,7 @@ def _cached(candidate: Candidate, source: Source) -> Model | None:
 
 
 def _remote(candidate: Candidate, source: Source, hub: Hub | None) -> Model:
-    from llmserve.models.hub_api import AT_ONCE, Hub, HubFiles
+    from llmserve.models.hub.api import AT_ONCE, Hub, HubFiles
 
     with closing(hub or Hub()) as asked:
         there = HubFiles(asked, asked.listing(source.repo or "", source.revision))

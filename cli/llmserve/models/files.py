@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmserve.errors import UsageError
-from llmserve.models.blob import FIRST_PIECE, MIB, Blob, LocalBlob, broken
+from llmserve.models.headers.blob import FIRST_PIECE, MIB, Blob, LocalBlob, broken
 
 INDEX = "model.safetensors.index.json"
 _TOKENIZERS = (

@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 
 from llmserve.errors import UsageError
-from llmserve.models import hub_cache, local, names, recipes
+from llmserve.models import local, names, recipes
 from llmserve.models.files import gguf_sets
+from llmserve.models.hub import cache as hub_cache
 from llmserve.models.model import Candidate, Format, Source
 from llmserve.models.recipes import Recipe
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from llmserve.errors import LlmserveError, UsageError
 from llmserve.models import files
-from llmserve.models.blob import broken
 from llmserve.models.files import Folder
+from llmserve.models.headers.blob import broken
 from llmserve.models.model import Source
 
 PREFERRED = ("Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS", "Q5_K_M", "Q8_0", "MXFP4", "F16", "BF16")

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Gpu, Machine
 from llmserve.models.model import Candidate, Format, Model
-from llmserve.plan import gpu_plan, host_plan, parallel, remedies
+from llmserve.plan import host_plan, parallel, remedies
 from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.calibration import Calibration, calibrate, machine_key
-from llmserve.plan.layout import Wish
 from llmserve.plan.observation import Observation
 from llmserve.plan.pins import Pins
 from llmserve.plan.plan import EngineName, Goal, Plan
 from llmserve.plan.search import search
+from llmserve.plan.sglang import gpu_plan
+from llmserve.plan.sglang.layout import Wish
 
 FORMAT: dict[EngineName, Format] = {"sglang": "safetensors", "llamacpp": "gguf"}
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Model
-from llmserve.plan import sglang_rules
-from llmserve.plan.memory import MIB
-from llmserve.plan.parsers import parsers
 from llmserve.plan.pins import MEASURED, PLANNED, Pins
 from llmserve.plan.plan import Flag
+from llmserve.plan.sglang import rules as sglang_rules
+from llmserve.plan.sglang.memory import MIB
+from llmserve.plan.sglang.parsers import parsers
 from llmserve.plan.shape import Fit
 
 if TYPE_CHECKING:
-    from llmserve.plan.layout import Layout, Wish
+    from llmserve.plan.sglang.layout import Layout, Wish
 
 
 def _flag(name: str, value: object, reason: str) -> Flag:

@@ -8,11 +8,13 @@ from llmserve.errors import DoesNotFitError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Model
 from llmserve.output.text import GIB, gib
-from llmserve.plan import flags, gpu_plan, llama_cache, pool, sglang_rules
+from llmserve.plan import flags, llama_cache
 from llmserve.plan.calibration import machine_key
 from llmserve.plan.pins import Pins
 from llmserve.plan.plan import EngineName, Flag, Goal, Plan, Prediction, Share, Term
-from llmserve.plan.pool import Pool, PoolSettings
+from llmserve.plan.sglang import gpu_plan, pool
+from llmserve.plan.sglang import rules as sglang_rules
+from llmserve.plan.sglang.pool import Pool, PoolSettings
 from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
 
 MIB = 1024**2

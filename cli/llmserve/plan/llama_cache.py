@@ -23,6 +23,11 @@ def cells(context: int, parallel: int) -> int:
     return _padded(max(1, _padded(context) // parallel))
 
 
+def tokens(model: Model, *, context: int, parallel: int) -> int:
+    """Tokens over all slots as ``/props`` reports them: no slot takes more than the model was trained for."""
+    return min(cells(context, parallel), model.context_length) * parallel
+
+
 def kv_bytes(model: Model, *, context: int, parallel: int, element_bytes: int = 2) -> int:
     """Bytes of cache and states. ``context`` is ``--ctx-size``, the total over ``parallel`` slots."""
     slot = cells(context, parallel)
@@ -36,7 +41,7 @@ def most_context(model: Model, budget: int, *, parallel: int) -> int:
         middle = (low + high + 1) // 2
         taken = kv_bytes(model, context=middle * _PAD * parallel, parallel=parallel)
         low, high = (middle, high) if taken <= budget else (low, middle - 1)
-    return min(low * _PAD, _padded(model.context_length)) * parallel
+    return low * _PAD * parallel
 
 
 def checkpoint_bytes(model: Model) -> int:
@@ -44,13 +49,10 @@ def checkpoint_bytes(model: Model) -> int:
 
     llama-server keeps up to ``--n-ctx-checkpoints`` of them (32) for each slot, outside ``--cache-ram``.
     """
-    kept = 0
-    for group in model.cache:
-        if isinstance(group, StateLayers):
-            kept += _group_bytes(group, 0, 2)
-        elif group.window is not None:
-            kept += _group_bytes(group, group.window, 2) * group.window // _window_cells(group, group.window)
-    return kept
+    windows = [group for group in model.cache if not isinstance(group, StateLayers) and group.window]
+    states = [group for group in model.cache if isinstance(group, StateLayers)]
+    kept = sum(_cell_numbers(group) * (group.window or 0) for group in windows) * 2
+    return kept + sum(_group_bytes(group, 0, 2) for group in states)
 
 
 def compute_bytes(model: Model, *, context: int, parallel: int) -> int:
@@ -70,23 +72,23 @@ def _group_bytes(group: CacheLayers, slot: int, element_bytes: int) -> int:
     """Bytes for one slot of ``slot`` cells."""
     if isinstance(group, StateLayers):
         return group.layers * _state_numbers(group) * _STATE_BYTES
-    kept = _window_cells(group, slot)
+    kept = _cell_numbers(group) * _window_cells(group, slot)
+    if isinstance(group, CompressedLayers):  # not run: every ratio-th token beyond the window
+        kept += sum(slot // ratio for ratio in group.ratios if ratio) * group.head_dim
+    return kept * element_bytes
+
+
+def _cell_numbers(group: AttentionLayers | LatentLayers | CompressedLayers) -> int:
+    """Numbers that one token takes in all layers of a group."""
     if isinstance(group, AttentionLayers):  # layers that share a cache have none of their own
-        width = group.kv_heads * (group.key_dim + group.value_dim)
-        return (group.layers - group.shares) * width * kept * element_bytes
+        return (group.layers - group.shares) * group.kv_heads * (group.key_dim + group.value_dim)
     if isinstance(group, LatentLayers):  # values are a view of the keys
-        index = group.index_layers * group.index_dim
-        return (group.layers * (group.latent_dim + group.rope_dim) + index) * kept * element_bytes
-    return _compressed_cells(group, slot) * group.head_dim * element_bytes
+        return group.layers * (group.latent_dim + group.rope_dim) + group.index_layers * group.index_dim
+    return group.layers * group.head_dim
 
 
 def _window_cells(group: AttentionLayers | LatentLayers | CompressedLayers, slot: int) -> int:
     return slot if group.window is None else _padded(min(slot, group.window + UBATCH))
-
-
-def _compressed_cells(group: CompressedLayers, slot: int) -> int:
-    # DeepSeek V4 was not run: the window of every layer, and every ratio-th token beyond it
-    return group.layers * _window_cells(group, slot) + sum(slot // ratio for ratio in group.ratios if ratio)
 
 
 def _state_numbers(group: StateLayers) -> int:

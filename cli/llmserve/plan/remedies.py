@@ -10,9 +10,9 @@ from llmserve.hardware.machine import Gpu, Machine
 from llmserve.models.model import Model
 from llmserve.output.text import gib
 from llmserve.plan import parallel
-from llmserve.plan.layout import Layout, Wish
 from llmserve.plan.plan import Alternative
 from llmserve.plan.search import search
+from llmserve.plan.sglang.layout import Layout, Wish
 from llmserve.plan.shape import SMALLEST_CONTEXT
 from llmserve.records import to_json
 

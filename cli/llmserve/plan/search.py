@@ -9,10 +9,11 @@ from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Gpu, Machine
 from llmserve.models.model import Model
 from llmserve.output.text import gib
-from llmserve.plan import parallel, sglang_rules
+from llmserve.plan import parallel
 from llmserve.plan.arrangement import Arrangement
-from llmserve.plan.layout import Layout, Wish, work_out
 from llmserve.plan.plan import Alternative
+from llmserve.plan.sglang import rules as sglang_rules
+from llmserve.plan.sglang.layout import Layout, Wish, work_out
 
 COMFORTABLE = 32_768
 """Tokens that make another GPU unnecessary when the user named no context."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmserve.models.ggml import TYPES
-from llmserve.models.safetensors import DTYPE_BITS
+from llmserve.models.headers.ggml import TYPES
+from llmserve.models.headers.safetensors import DTYPE_BITS
 
 Tensors = Mapping[str, tuple[str, Sequence[int]]]
 """Name to dtype and shape."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmserve.models.architecture import Architecture, from_config, from_gguf
-from llmserve.models.gguf import Header
+from llmserve.models.headers.gguf import Header
 from llmserve.models.layers import AttentionLayers, LatentLayers
 
 BASE = {

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from llmserve.errors import DoesNotFitError, LlmserveError
-from llmserve.models import builtin, describe, gguf, resolve, safetensors
-from llmserve.models.blob import LocalBlob
+from llmserve.models import builtin, describe, resolve
 from llmserve.models.builtin import bpe, encode, gguf_file, spec, weights
+from llmserve.models.headers import gguf, safetensors
+from llmserve.models.headers.blob import LocalBlob
 from llmserve.models.layers import AttentionLayers
 from llmserve.models.model import Format
 

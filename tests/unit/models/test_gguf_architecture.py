@@ -6,9 +6,9 @@ import pytest
 
 from llmserve.errors import LlmserveError
 from llmserve.models.architecture import Architecture, from_gguf
-from llmserve.models.gguf import Header
+from llmserve.models.headers.gguf import Header
+from llmserve.models.headers.table import Tensor
 from llmserve.models.layers import Experts
-from llmserve.models.table import Tensor
 from tests.unit.models.layouts import gguf, heads
 
 

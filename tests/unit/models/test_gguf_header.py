@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmserve.errors import LlmserveError
-from llmserve.models import ggml
-from llmserve.models.gguf import Header, joined, read_header
-from llmserve.models.table import Tensor
+from llmserve.models.headers import ggml
+from llmserve.models.headers.gguf import Header, joined, read_header
+from llmserve.models.headers.table import Tensor
 from tests.unit.models.checkpoints import gguf, text, value
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmserve.errors import LlmserveError, NeedsAccessError, UsageError
-from llmserve.models import describe, hub_api, is_cached, reachable, resolve
+from llmserve.models import describe, is_cached, reachable, resolve
+from llmserve.models.hub import api as hub_api
 from llmserve.models.model import Model
 from tests.fakes.hub import FakeHub, Fault, Repo
 from tests.unit.models.checkpoints import gguf, llama_gguf, safetensors

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import errors as hub
 
 from llmserve.errors import LlmserveError, NeedsAccessError, UsageError
-from llmserve.models.hub_errors import explain
+from llmserve.models.hub.errors import explain
 
 ENDPOINT = "https://hub.example"
 

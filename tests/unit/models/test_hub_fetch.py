@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from llmserve.errors import DoesNotFitError, LlmserveError
-from llmserve.models import describe, fetch, hub_settings, is_cached, resolve
+from llmserve.models import describe, fetch, is_cached, resolve
+from llmserve.models.hub import settings as hub_settings
 from llmserve.models.model import Model
 from tests.fakes.hub import FakeHub, Fault
 

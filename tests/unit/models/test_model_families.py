@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmserve.models.language import normal
+from llmserve.models.architecture.language import normal
 from tests.unit.models.layouts import read
 
 

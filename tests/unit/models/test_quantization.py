@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmserve.models.quantization import Quantization, quantization
+from llmserve.models.architecture.quantization import Quantization, quantization
 
 
 def read(config: Any) -> Quantization:

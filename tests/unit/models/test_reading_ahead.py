@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from llmserve.models.ahead import Ahead
+from llmserve.models.headers.ahead import Ahead
 
 
 def test_files_of_a_disk_are_read_when_they_are_asked_for() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmserve.errors import LlmserveError
-from llmserve.models.blob import LocalBlob
-from llmserve.models.safetensors import DTYPE_BITS, Header, parse, read, read_header
-from llmserve.models.table import Tensor
+from llmserve.models.headers.blob import LocalBlob
+from llmserve.models.headers.safetensors import DTYPE_BITS, Header, parse, read, read_header
+from llmserve.models.headers.table import Tensor
 from tests.unit.models.checkpoints import safetensors, with_header
 
 WHOLE_BYTES = sorted(dtype for dtype, bits in DTYPE_BITS.items() if bits % 8 == 0)

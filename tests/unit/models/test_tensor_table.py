@@ -5,8 +5,8 @@ import gc
 import pytest
 
 from llmserve.errors import LlmserveError
-from llmserve.models import table
-from llmserve.models.table import Table, Tensor
+from llmserve.models.headers import table
+from llmserve.models.headers.table import Table, Tensor
 from llmserve.models.tensors import TensorGroup
 
 LAYER: Table = {

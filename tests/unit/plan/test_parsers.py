@@ -12,8 +12,8 @@ import pytest
 from llmserve.models import architecture, assembly
 from llmserve.models.model import Model, Source
 from llmserve.models.recipes import Recipe, catalogue
-from llmserve.plan import parsers as module
-from llmserve.plan.parsers import parsers
+from llmserve.plan.sglang import parsers as module
+from llmserve.plan.sglang.parsers import parsers
 from tests.fakes.machines import llama_8b
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "sglang-parsers.json"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from llmserve.models.layers import AttentionLayers, CompressedLayers, LatentLayers, StateLayers
 from llmserve.models.model import Model
-from llmserve.plan import pool
 from llmserve.plan.arrangement import Arrangement
-from llmserve.plan.pool import PoolSettings
+from llmserve.plan.sglang import pool
+from llmserve.plan.sglang.pool import PoolSettings
 from tests.fakes.machines import GIB, llama_8b
 
 LATENT = LatentLayers(layers=61, latent_dim=512, rope_dim=64)

@@ -10,10 +10,10 @@ from llmserve.models.architecture import from_config
 from llmserve.models.model import Model, Source
 from llmserve.models.parameters import tensor_groups
 from llmserve.models.tensors import TensorGroup
-from llmserve.plan import allocator
 from llmserve.plan.arrangement import Arrangement
-from llmserve.plan.mxfp4 import growth
-from llmserve.plan.weights import on_device, tensor_bytes
+from llmserve.plan.sglang import allocator
+from llmserve.plan.sglang.mxfp4 import growth
+from llmserve.plan.sglang.weights import on_device, tensor_bytes
 from tests.unit.models.test_parameters import DEEPSEEK, GPT_OSS, LLAMA, QWEN3, QWEN3_MOE, QWEN25, QWEN25_VL, QWEN35
 
 GiB = 1 << 30

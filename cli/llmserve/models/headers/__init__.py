@@ -1,0 +1,1 @@
+"""Headers of weight files: what they hold, read without the weights."""

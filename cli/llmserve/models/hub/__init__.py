@@ -1,0 +1,1 @@
+"""A hub: what it says about a repository, what of it is in the cache, and getting the rest."""

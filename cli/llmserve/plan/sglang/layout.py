@@ -1,0 +1,218 @@
+"""One arrangement of a model on a group of GPUs, worked out: what is taken, and how many tokens the rest holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from llmserve.errors import DoesNotFitError
+from llmserve.hardware.machine import Gpu
+from llmserve.models.model import Model
+from llmserve.output.text import GIB
+from llmserve.plan.arrangement import Arrangement
+from llmserve.plan.calibration import Calibration
+from llmserve.plan.pins import Pins
+from llmserve.plan.plan import Goal, Share
+from llmserve.plan.sglang import loaded, memory, pool, weights
+from llmserve.plan.sglang import rules as sglang_rules
+from llmserve.plan.sglang.band import band
+from llmserve.plan.sglang.memory import Tier
+from llmserve.plan.sglang.no_room import no_room
+from llmserve.plan.sglang.pool import Pool, PoolSettings
+from llmserve.plan.shape import Fit, fit
+
+MOST_CONTEXT = 262_144
+"""Context that is planned for when nobody asked for more: tables grow with it, and few requests are longer."""
+
+_MOST_FRACTION = 0.98
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is being tried: a goal with its pins; ``drafts`` tokens are speculated at once by SGLang ``version``.
+
+    ``look_up`` gives what earlier starts have shown for a group of GPUs and an arrangement.
+    """
+
+    goal: Goal
+    pins: Pins
+    look_up: Callable[[tuple[Gpu, ...], Arrangement], Calibration] = lambda _gpus, _arrangement: Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
+    drafts: int = 0
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The outcome for one group. ``before_load`` is free memory when the weights begin to load (SGLang's B).
+
+    ``solved`` says that the fraction follows from the slack, of which ``allowance`` is the least that stays.
+    """
+
+    gpus: tuple[Gpu, ...]
+    arrangement: Arrangement
+    tier: Tier
+    free: int
+    before_load: int
+    weights: weights.Weights
+    slack: tuple[Share, ...]
+    image_cache: int
+    fraction: float
+    settings: PoolSettings
+    pool: Pool
+    fit: Fit
+    band: tuple[int, int]
+    solved: bool = True
+    allowance: int = 0
+    weight_factor: float = 1.0
+    drafts: int = 0
+    nodes: int = 1
+
+    @property
+    def pools(self) -> int:
+        return self.arrangement.attention_data_parallel * self.arrangement.data_parallel
+
+    @property
+    def tokens_in_all(self) -> int:
+        return self.pool.tokens * self.pools
+
+    @property
+    def tightest(self) -> Gpu:
+        return min(self.gpus, key=lambda gpu: gpu.free_bytes)
+
+    @property
+    def rest(self) -> int:
+        return int(self.before_load * self.fraction) - self.weights.size_bytes - self.image_cache
+
+
+def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish: Wish) -> Layout:
+    """Fill one group of GPUs.
+
+    Raises:
+        DoesNotFitError: the weights, or the context asked for, exceed its memory.
+    """
+    goal, pins, tightest = wish.goal, wish.pins, min(gpus, key=lambda gpu: gpu.free_bytes)
+    wish = replace(wish, calibration=wish.look_up(gpus, arrangement))
+    context = pins.whole("context_length", goal.context or min(model.context_length, MOST_CONTEXT))
+    before_load, free = _before_load(tightest, gpus, arrangement, wish)
+    loaded.check_peak(model, arrangement, pins, before_load)
+    weighed = _weights(model, arrangement, wish, arch=tightest.arch)
+    tier = _tier(tightest, model, arrangement, wish, context=context)
+    slack = _slack(tightest, model, arrangement, tier, wish, context=context)
+    fraction = pins.number("mem_fraction_static", _fraction(before_load, slack, tightest, model), most=1)
+    images = sglang_rules.image_cache(wish.version) if model.vision else 0
+    rest = int(before_load * fraction) - weighed.size_bytes - images
+    settings = _settings(model, arrangement, tier, wish, arch=tightest.arch, context=context)
+    filled = pool.size(model, rest, settings) if rest > 0 else None
+    if filled is None or filled.tokens < 1:
+        needed = sum(share.size_bytes for share in slack)
+        raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins, missing=max(1, -rest))
+    shape = fit(
+        model, goal, tokens=filled.tokens, cell=filled.cell, most_context=min(context, MOST_CONTEXT),
+        pools=arrangement.attention_data_parallel * arrangement.data_parallel,
+        most_requests=_most_requests(filled, arrangement, goal),
+    )  # fmt: skip
+    return Layout(
+        gpus=gpus, arrangement=arrangement, tier=tier, free=free, before_load=before_load, weights=weighed,
+        slack=slack, image_cache=images, fraction=fraction, settings=settings, pool=filled, fit=shape,
+        band=band(model, filled, settings, weighed.size_bytes, tightest, pins=pins, known=wish.calibration),
+        drafts=wish.drafts,
+        solved="mem_fraction_static" not in pins.values, allowance=memory.allowance(tightest, model),
+        weight_factor=0.0 if "weights_gib" in pins.values else wish.calibration.weight_factor or 1.0,
+    )  # fmt: skip
+
+
+def _before_load(tightest: Gpu, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish: Wish) -> tuple[int, int]:
+    """Free memory before the weights load, and before the start."""
+    pinned = wish.pins.number("before_load_gib", None)
+    if pinned is not None:
+        return int(pinned * GIB), max(int(pinned * GIB), tightest.free_bytes)
+    overhead = wish.calibration.start_overhead_bytes
+    taken = memory.start_overhead(gpus, arrangement) if overhead is None else overhead
+    return max(0, tightest.free_bytes - taken), tightest.free_bytes
+
+
+def _weights(model: Model, arrangement: Arrangement, wish: Wish, *, arch: str) -> weights.Weights:
+    pinned = wish.pins.number("weights_gib", None)
+    if pinned is not None:
+        return weights.Weights(size_bytes=int(pinned * GIB), basis="fixed")
+    model = loaded.of(model, wish.pins)
+    found = weights.on_device(model, arrangement, draft=bool(wish.drafts), arch=arch)
+    factor = wish.calibration.weight_factor
+    return (
+        found
+        if factor is None
+        else weights.Weights(size_bytes=int(found.size_bytes * factor), basis=wish.calibration.basis)
+    )
+
+
+def _tier(tightest: Gpu, model: Model, arrangement: Arrangement, wish: Wish, *, context: int) -> Tier:
+    """Engine sizes; a quarter more requests than asked for, since few are at full length together."""
+    asked = wish.goal.concurrency
+    requests = max(8, asked * 5 // 4) if asked else None
+    requests = wish.pins.whole("max_running_requests", requests)
+    tier = memory.choose_tier(tightest, model, arrangement, context=context, requests=requests)
+    graphs = wish.pins.text("cuda_graph_backend_prefill", "" if tier.prefill_graph else "disabled")
+    return Tier(
+        wish.pins.whole("chunked_prefill_size", tier.chunk, least=-1), tier.requests, prefill_graph=graphs != "disabled"
+    )
+
+
+def _slack(
+    tightest: Gpu, model: Model, arrangement: Arrangement, tier: Tier, wish: Wish, *, context: int
+) -> tuple[Share, ...]:
+    shares = memory.slack(tightest, model, arrangement, tier, context=context, drafts=wish.drafts)
+    chunk = tier.chunk if tier.prefill_graph else 0
+    if (graphs := wish.calibration.graph_bytes(chunk=chunk, batch=tier.requests, drafts=wish.drafts)) is not None:
+        measured = Share(name="CUDA graphs", size_bytes=graphs, basis=wish.calibration.basis)
+        shares = tuple(measured if share.name == measured.name else share for share in shares)
+    if reserve := wish.goal.reserve_bytes:
+        shares = (*shares, Share(name="reserve", size_bytes=reserve, basis="asked for with --reserve"))
+    return shares
+
+
+def _fraction(before_load: int, slack: tuple[Share, ...], gpu: Gpu, model: Model) -> float:
+    """The largest static fraction that leaves the slack, rounded down to SGLang's three decimals."""
+    reserve = sum(share.size_bytes for share in slack if share.name == "reserve")
+    outside = max(sum(share.size_bytes for share in slack), memory.allowance(gpu, model) + reserve)
+    fraction = 1 - outside / before_load if before_load else 0.0
+    return max(0.001, min(_MOST_FRACTION, int(fraction * 1000) / 1000))
+
+
+def _settings(
+    model: Model, arrangement: Arrangement, tier: Tier, wish: Wish, *, arch: str, context: int
+) -> PoolSettings:
+    pins = wish.pins
+    asked = pins.text("kv_cache_dtype", wish.goal.kv_dtype or "auto")
+    replay = "mem_fraction_static" in pins.values  # a known start: what is not pinned was left at its default
+    window_ratio = None if replay else sglang_rules.good_window_ratio(model, context)
+    state_ratio = pool.good_state_ratio(model, arrangement, context=None if replay else wish.goal.context)
+    return PoolSettings(
+        arrangement=arrangement,
+        kv_dtype=sglang_rules.default_kv_dtype(model, arch) if asked == "auto" else asked,
+        page_size=pins.whole("page_size", sglang_rules.page_size(model, arch)),
+        window_ratio=pins.number("swa_full_tokens_ratio", window_ratio),
+        state_ratio=pins.number("mamba_full_memory_ratio", state_ratio),
+        state_slots=pins.whole("max_mamba_cache_size", None),
+        state_dtype=pins.text("mamba_ssm_dtype", "") or None,
+        max_running_requests=tier.requests,
+        max_total_tokens=pins.whole("max_total_tokens", None),
+        radix_cache=not pins.switch("disable_radix_cache"),
+        context=context,
+        draft_layers=pins.whole("draft_layers", max(1, model.mtp_layers) if wish.drafts else 0, least=0),
+        draft_cell=pins.whole("draft_cell_bytes", 0, least=0),
+        draft_tokens=wish.drafts,
+        arch=arch,
+        version=wish.version,
+    )
+
+
+def _most_requests(filled: Pool, arrangement: Arrangement, goal: Goal) -> int:
+    most = filled.requests * arrangement.attention_data_parallel * arrangement.data_parallel
+    if goal.concurrency and goal.concurrency > most:
+        raise DoesNotFitError(
+            f"{goal.concurrency} requests at the same time need more linear-attention states than fit: {most}.",
+            hint=f"Try --concurrency {most}." if most else "Use more GPUs, or a smaller model.",
+            data={"missing_bytes": 0},
+        )
+    return max(1, most)
