@@ -20,6 +20,7 @@ from llmserve.output.steps import Steps
 from llmserve.output.text import gib
 from llmserve.plan import choose, defaults, explain, parallel
 from llmserve.plan.plan import EngineName, Goal, Plan
+from llmserve.plan.sglang import rules
 
 STEPS = ("resolve", "plan", "fetch", "start", "load", "KV cache", "graphs", "warm-up", "ready")
 """What a start goes through, as it is shown."""
@@ -72,7 +73,9 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     steps.begin("plan")
     plan, environment = _plan(order, model, name, reason)
     steps.finish("plan", explain.verdict(plan))
-    return Prepared(model=model, plan=plan, environment=environment, why=why)
+    prepared = Prepared(model=model, plan=plan, environment=environment, why=why)
+    _refuse_unservable(prepared)
+    return prepared
 
 
 def _plan(order: Order, model: Model, name: EngineName, reason: str) -> tuple[Plan, Environment | None]:
@@ -168,6 +171,19 @@ def _environment(engine: EngineName, device: Device) -> Environment | None:
     """Where the engine is installed for a device. (llama.cpp has one build for both.)"""
     found = engines.engine(engine).environment(device)
     return None if found and device == "gpu" and found.device == "cpu" else found
+
+
+def _refuse_unservable(prepared: Prepared) -> None:
+    """Plans that can be shown, and not started here."""
+    plan, lacks = prepared.plan, rules.lacks_on_cpu(prepared.model)
+    if plan.nodes > 1:
+        raise UsageError(f"This plan needs {plan.nodes} machines; `up` starts a server on one.", code="many_machines")
+    if plan.engine == "sglang" and plan.device == "cpu" and lacks:
+        raise UsageError(
+            f"SGLang cannot serve {prepared.model.name} without a GPU: it has no CPU code for {lacks}.",
+            hint="Name a GGUF of this model: llama.cpp serves it from the CPU.",
+            code="needs_gpu",
+        )
 
 
 def _refuse_missing(plan: Plan) -> None:

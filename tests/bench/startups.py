@@ -62,6 +62,8 @@ CARDS = {
     "Ascend": Card("Ascend 910", 64.0, 61.3, "npu", "other"),
 }
 
+_RELEASES = (("2026-08", "0.5.18"), ("2026-05", "0.5.14"), ("2026-01", "0.5.8"), ("", "0.4.4"))
+
 UNNAMED = {
     "llama31-8b-docs-2025-01": "80 GB class", "qwen3.5-9b-tp2-24gb-2026-04": "24 GB", "lfm2-700m-16gb-2025-12": "16 GB",
     "minicpm5-1b-16gb": "16 GB", "minicpm-sala-2026-04": "84 GB", "qwen2-7b-tp2-2024-07": "24 GB",
@@ -117,9 +119,8 @@ class Case:
         dated = re.search(r"(202\d)-(\d\d)", f"{self.sglang_version} {self.id} {self.source}")
         if said and not said.group().startswith("0.0"):
             return said.group()
-        return (
-            "0.5.18" if dated is None or dated.group() >= "2026-05" else "0.5.8" if dated.group() >= "2026" else "0.4.4"
-        )
+        month = dated.group() if dated else "2026-06"
+        return next(release for since, release in _RELEASES if month >= since)
 
     @property
     def shared(self) -> bool:

@@ -40,6 +40,8 @@ def sglang_cpu(model: Model, shape: Fit, *, state_slots: int | None, pins: Pins)
     """SGLang on CPU torch. Without the token cap it takes most of the host's memory (15 GB for a 1 MB model)."""
     states = () if state_slots is None else (
         _flag("--max-mamba-cache-size", state_slots, "states of linear attention; half of the memory by default"),
+        _flag("--mamba-radix-cache-strategy", "no_buffer", "the other one needs a GPU"),
+        _flag("--disable-overlap-schedule", None, "needs the strategy that a CPU lacks"),
     )  # fmt: skip
     flags = (
         _flag("--device", "cpu", "no usable GPU"),

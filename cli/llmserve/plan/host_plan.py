@@ -58,15 +58,15 @@ def sglang(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
     settings = PoolSettings(kv_dtype=model.dtype, max_running_requests=_REQUESTS)
     full, window = pool.cells(model, settings)
     cell = full + sglang_rules.window_ratio(model) * window if full else window
-    states = (goal.concurrency or _REQUESTS) * sglang_rules.slots_per_request(model)
+    states = (goal.concurrency or _REQUESTS) * sglang_rules.CPU_SLOTS
     taken = (states + 1) * pool.state_bytes(model, settings)
     room = _room(budget.left - taken, int(cell), goal)
     tokens = int(room // cell) if cell else model.context_length * _REQUESTS
     shape = fit(model, goal, tokens=tokens, cell=cell, most_context=_CONTEXT, most_requests=_REQUESTS)
-    slots = shape.concurrency * sglang_rules.slots_per_request(model) if taken else None
+    slots = shape.concurrency * sglang_rules.CPU_SLOTS if taken else None
     filled = pool.size(model, 2**62, PoolSettings(
         kv_dtype=model.dtype, max_total_tokens=shape.tokens, state_slots=slots, context=shape.context,
-        max_running_requests=shape.concurrency,
+        max_running_requests=shape.concurrency, slots_per_request=sglang_rules.CPU_SLOTS,
     ))  # fmt: skip
     chosen = flags.sglang_cpu(model, shape, state_slots=slots, pins=pins)
     return _plan(model, machine, budget, shape, filled, engine="sglang", reason=reason, flags=chosen)

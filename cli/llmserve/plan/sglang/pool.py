@@ -93,7 +93,7 @@ def cells(model: Model, settings: PoolSettings) -> tuple[float, float]:
     if stages > 1 and layers:  # the stage with the most layers decides
         share = -(-layers // stages) / layers
         full, window = full * share, window * share
-    charged = 0 if split and sglang_rules.early(settings.version) else settings.draft_cell
+    charged = settings.draft_cell if not split or sglang_rules.charges_drafts(settings.version) else 0
     return full + charged, window
 
 
@@ -183,7 +183,7 @@ def _compressed(model: Model, rest: int, settings: PoolSettings) -> Pool:
     group = next(group for group in model.cache if isinstance(group, CompressedLayers))
     ratio = settings.window_ratio if settings.window_ratio is not None else sglang_rules.window_ratio(model)
     stages = settings.arrangement.pipeline_parallel
-    if sglang_rules.early(settings.version):
+    if sglang_rules.states_per_token(settings.version):
         cost = compressed.early_cost(group, page_size=settings.page_size, ratio=ratio, stages=stages)
     else:
         cost = compressed.cost(

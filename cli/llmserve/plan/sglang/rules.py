@@ -23,20 +23,35 @@ _EXTRA_BUFFER = (
     "BailingMoeV3", "Jet", "InternS2",
 )  # fmt: skip
 
+CPU_SLOTS = 3
+"""States for each running request on a CPU, whose platform has no snapshots of states (strategy ``no_buffer``)."""
+
+_NOT_ON_CPU = {
+    "GptOss": "attention with sinks", "Gemma4": "its attention", "Llama4": "its expert router",
+    "DeepseekV4": "its cache",
+}  # fmt: skip
+
 VLM_CACHE = 100 * 1024**2
 """Reserved for image features when the model takes images (``SGLANG_VLM_CACHE_SIZE_MB``)."""
 
 
-def early(version: str) -> bool:
-    """Whether pools are sized as builds up to 0.5.18 do: a draft's own cache is not charged to a model with a window
-    pool, and DeepSeek V4 pays for all its states per token. When that changed is not known closer than 0.5.19-0.5.23.
-    """
-    return bool(version) and _parts(version) < (0, 5, 19)
+def states_per_token(version: str) -> bool:
+    """Whether DeepSeek V4 pays for all its compression states per token, as releases up to 0.5.14 price them."""
+    return _before(version, (0, 5, 15))
+
+
+def charges_drafts(version: str) -> bool:
+    """Whether a draft's own cache is charged to a model with a window pool, as releases from 0.5.19 on do."""
+    return not _before(version, (0, 5, 19))
 
 
 def image_cache(version: str) -> int:
-    """Bytes reserved for image features when the model takes images; builds of spring 2026 kept none."""
-    return 0 if version and _parts(version) < (0, 5, 12) else VLM_CACHE
+    """Bytes reserved for image features when the model takes images: none before 0.5.17 or 0.5.18."""
+    return 0 if _before(version, (0, 5, 17)) else VLM_CACHE
+
+
+def _before(version: str, release: tuple[int, ...]) -> bool:
+    return bool(version) and _parts(version) < release
 
 
 def _parts(version: str) -> tuple[int, ...]:
@@ -83,6 +98,15 @@ def sparse(model: Model) -> bool:
 
 def hybrid(model: Model) -> bool:
     return any(isinstance(group, StateLayers) for group in model.cache)
+
+
+def lacks_on_cpu(model: Model) -> str | None:
+    """What SGLang 0.5.23 can compute on GPUs alone and this model needs; found by starting each family on a CPU."""
+    if hybrid(model):
+        return "linear attention"
+    if sparse(model):
+        return "sparse attention"
+    return next((what for name, what in _NOT_ON_CPU.items() if model.architecture.startswith(name)), None)
 
 
 def page_size(model: Model, arch: str) -> int:

@@ -1,0 +1,80 @@
+"""What the planner predicts and what real engines then log, for tiny models of every family that they load on a CPU.
+
+SGLang 0.5.23 refuses gpt-oss and Gemma 4 there (their attention is compiled code only). Of models with linear attention
+it allocates cache and states, and cannot compute: they are started without the request that SGLang warms up with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import Cli, require
+from tests.fakes import tiny_gguf, tiny_models
+
+MIB, GIB = 1024**2, 1024**3
+
+
+def up(cli: Cli, engine: str, model: Path, *more: str, context: int = 2048, requests: int = 4) -> Any:
+    """``data`` of a start; the server is stopped again, and must leave nothing behind."""
+    require(engine)
+    shape = ("--context", str(context), "--concurrency", str(requests))
+    body = cli.json("up", str(model), "--engine", engine, "-d", "--port", "0", *shape, *more)
+    assert body["status"] == "ok", body["errors"]
+    return body["data"]
+
+
+def down(cli: Cli) -> None:
+    assert cli.json("down", "--all")["status"] == "ok"
+    assert cli.processes() == {}
+
+
+GGUF = ["qwen2", "qwen3moe", "deepseek2", "gemma3", "gemma4", "gpt-oss", "mamba2", "granitehybrid", "lfm2", "qwen35"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("family", GGUF)
+def test_llamacpp_allocates_what_was_predicted(family: str, cli: Cli, tmp_path: Path) -> None:
+    started = up(cli, "llamacpp", tiny_gguf.write(family, tmp_path / "model"))
+    predicted, facts = started["plan"]["predicted"], started["facts"]
+    assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
+    # the log rounds each kind of cache to 0.01 MiB; there are two at most
+    assert predicted["kv_bytes"] + predicted["state_bytes"] == pytest.approx(facts["kv_bytes"], abs=0.011 * MIB)
+    down(cli)
+
+
+@pytest.mark.engine
+def test_llamacpp_pads_the_context_as_predicted(cli: Cli, tmp_path: Path) -> None:
+    started = up(cli, "llamacpp", tiny_gguf.write("gemma3", tmp_path / "model"), context=1000, requests=3)
+    predicted, facts = started["plan"]["predicted"], started["facts"]
+    assert predicted["kv_tokens"] == facts["kv_tokens"] == 3 * 1024
+    assert predicted["kv_bytes"] == pytest.approx(facts["kv_bytes"], abs=0.011 * MIB)
+    down(cli)
+
+
+@pytest.mark.engine
+@pytest.mark.sglang
+@pytest.mark.parametrize("family", ["qwen3", "deepseek_v2", "mellum"])  # tied embeddings, latent attention, windows
+def test_sglang_allocates_what_was_predicted_and_answers(family: str, cli: Cli, tmp_path: Path) -> None:
+    started = up(cli, "sglang", tiny_models.write(family, tmp_path / "model"))
+    predicted, facts = started["plan"]["predicted"], started["facts"]
+    assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
+    assert predicted["window_tokens"] == facts["window_tokens"] == (6553 if family == "mellum" else None)
+    assert predicted["kv_bytes"] == pytest.approx(facts["kv_bytes"], abs=0.0011 * GIB)
+    said = cli.run("chat", "-m", "hello", "--max-tokens", "4", env={"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""})
+    assert said.returncode == 0, said.stderr
+    down(cli)
+
+
+@pytest.mark.engine
+@pytest.mark.sglang
+def test_sglang_allocates_the_states_that_were_predicted(cli: Cli, tmp_path: Path) -> None:
+    model = tiny_models.write("qwen3_next", tmp_path / "model")
+    started = up(cli, "sglang", model, "--", "--skip-server-warmup")
+    predicted, facts = started["plan"]["predicted"], started["facts"]
+    assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
+    assert predicted["state_slots"] == facts["state_slots"] == 3 * 4
+    assert facts["concurrency"] == 4
+    down(cli)
