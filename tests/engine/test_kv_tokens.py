@@ -6,6 +6,7 @@ it allocates cache and states, and cannot compute: they are started without the 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from tests.fakes import tiny_gguf, tiny_models
 MIB, GIB = 1024**2, 1024**3
 
 
-def up(cli: Cli, engine: str, model: Path, *more: str, context: int = 2048, requests: int = 4) -> Any:
-    """``data`` of a start; the server is stopped again, and must leave nothing behind."""
+def up(cli: Cli, engine: str, model: Path, *extra: str, context: int = 2048, requests: int = 4) -> Any:
+    """``data`` of a start; ``extra`` are flags of the engine."""
     require(engine)
     shape = ("--context", str(context), "--concurrency", str(requests))
-    body = cli.json("up", str(model), "--engine", engine, "-d", "--port", "0", *shape, *more)
+    done = cli.run("up", str(model), "--engine", engine, "-d", "--json", "--port", "0", *shape, "--", *extra)
+    body = json.loads(done.stdout)
     assert body["status"] == "ok", body["errors"]
     return body["data"]
 
@@ -56,13 +58,24 @@ def test_llamacpp_pads_the_context_as_predicted(cli: Cli, tmp_path: Path) -> Non
 
 @pytest.mark.engine
 @pytest.mark.sglang
-@pytest.mark.parametrize("family", ["qwen3", "deepseek_v2", "mellum"])  # tied embeddings, latent attention, windows
-def test_sglang_allocates_what_was_predicted_and_answers(family: str, cli: Cli, tmp_path: Path) -> None:
-    started = up(cli, "sglang", tiny_models.write(family, tmp_path / "model"))
+@pytest.mark.parametrize(
+    ("family", "window_tokens", "buffers"),
+    [
+        pytest.param("qwen3", None, 2, id="tied embeddings"),
+        pytest.param("deepseek_v2", None, 1, id="latent attention"),
+        pytest.param("mellum", 838_860, 4, id="windows and experts"),
+    ],
+)
+def test_sglang_allocates_what_was_predicted_and_answers(
+    family: str, window_tokens: int | None, buffers: int, cli: Cli, tmp_path: Path
+) -> None:
+    """With so many requests that the sizes, which the log rounds to 0.01 GiB, tell right from wrong."""
+    started = up(cli, "sglang", tiny_models.write(family, tmp_path / "model"), requests=512)
     predicted, facts = started["plan"]["predicted"], started["facts"]
-    assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
-    assert predicted["window_tokens"] == facts["window_tokens"] == (6553 if family == "mellum" else None)
-    assert predicted["kv_bytes"] == pytest.approx(facts["kv_bytes"], abs=0.0011 * GIB)
+    assert predicted["kv_tokens"] == facts["kv_tokens"] == 512 * 2048
+    assert predicted["window_tokens"] == facts["window_tokens"] == window_tokens
+    assert predicted["max_running_requests"] == facts["concurrency"] == 512
+    assert predicted["kv_bytes"] == pytest.approx(facts["kv_bytes"], abs=0.0051 * GIB * buffers)
     said = cli.run("chat", "-m", "hello", "--max-tokens", "4", env={"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""})
     assert said.returncode == 0, said.stderr
     down(cli)
@@ -72,7 +85,7 @@ def test_sglang_allocates_what_was_predicted_and_answers(family: str, cli: Cli, 
 @pytest.mark.sglang
 def test_sglang_allocates_the_states_that_were_predicted(cli: Cli, tmp_path: Path) -> None:
     model = tiny_models.write("qwen3_next", tmp_path / "model")
-    started = up(cli, "sglang", model, "--", "--skip-server-warmup")
+    started = up(cli, "sglang", model, "--skip-server-warmup")
     predicted, facts = started["plan"]["predicted"], started["facts"]
     assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
     assert predicted["state_slots"] == facts["state_slots"] == 3 * 4

@@ -10,6 +10,7 @@ import pytest
 
 from llmserve.engine.base import Address, Environment, Serving
 from llmserve.engine.llamacpp import LlamaCpp, runner
+from llmserve.models.model import Sampling
 from llmserve.plan.choose import choose
 from llmserve.plan.plan import Goal
 from tests.engine.conftest import require
@@ -18,6 +19,8 @@ from tests.fakes.machines import laptop, small_gguf
 pytestmark = pytest.mark.engine
 
 GOALS = (Goal(), Goal(context=4096, concurrency=2), Goal(objective="throughput"), Goal(objective="fit", concurrency=1))
+
+ALL = Sampling(temperature=0.7, top_p=0.8, top_k=20, min_p=0.01)
 
 APPLY = """
 import json, sys, xllamacpp
@@ -55,7 +58,7 @@ def words(environment: Environment, goal: Goal) -> tuple[str, ...]:
     """What follows the runner's name on the command line of a launch, without the key that needs a file."""
     serving = Serving(
         plan=LlamaCpp().adapt(
-            choose(small_gguf(), laptop(), goal, engine="llamacpp", reason="r"), environment
+            choose(small_gguf(sampling=ALL), laptop(), goal, engine="llamacpp", reason="r"), environment
         ),
         environment=environment, model_path="/m.gguf", served_name="m", address=Address(host="127.0.0.1", port=31234),
     )  # fmt: skip

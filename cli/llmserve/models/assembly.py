@@ -42,6 +42,7 @@ def model(candidate: Candidate, source: Source, shape: Architecture, tensors: tu
         kv_cache_dtype=shape.kv_cache_dtype,
         tool_call_parser=candidate.tool_call_parser,
         reasoning_parser=candidate.reasoning_parser,
+        sampling=candidate.sampling,
         variants=candidate.variants,
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmserve.errors import LlmserveError, UsageError
-from llmserve.models import architecture, assembly, builtin, files, unseen, variants
+from llmserve.models import architecture, assembly, builtin, files, kinship, unseen, variants
 from llmserve.models.architecture import Architecture
 from llmserve.models.builtin import spec
 from llmserve.models.files import Files, Folder
@@ -52,7 +52,10 @@ def describe(
             hint="Choose the other engine with --engine, or another model: `llmserve models`.",
             code="no_such_format",
         )
-    source = candidate.source(format)
+    return kinship.inherit(candidate, _described(candidate, candidate.source(format), hub, planning=planning))
+
+
+def _described(candidate: Candidate, source: Source, hub: Hub | None, *, planning: bool) -> Model:
     if source.builtin:
         return _builtin(candidate, source)
     if source.path:
@@ -127,7 +130,8 @@ def _remote(candidate: Candidate, source: Source, hub: Hub | None) -> Model:
         else:
             model, names = _safetensors(candidate, source, there, at_once=AT_ONCE)
     commit, missing = there.listing.commit, there.missing(names)
-    return replace(model, revision=commit, files=_files(there, names), missing_bytes=missing)
+    bases = there.listing.base_models
+    return replace(model, revision=commit, files=_files(there, names), missing_bytes=missing, base_models=bases)
 
 
 def _safetensors(

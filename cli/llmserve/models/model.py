@@ -22,6 +22,16 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a model's authors recommend to sample; None: they say nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Where one variant of a model lies: exactly one of ``repo`` (hub), ``path`` (local) or ``builtin`` is set.
 
@@ -58,6 +68,7 @@ class Candidate:
     variants: tuple[Source, ...] = ()
     config: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     task: Task | None = None
+    sampling: Sampling = Sampling()
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -86,6 +97,7 @@ class Model:
     ``kv_cache_dtype`` what the checkpoint asks for its cache (``fp8``). ``files`` are what a download would bring, of
     which ``missing_bytes`` are not in the cache yet. ``path`` is set when the weights are on this disk, or will be made
     there (built-in models). ``dtype`` is that of activations and KV cache; ``quantization`` is None for plain formats.
+    ``base_models`` are the repositories that it was made from, as its card on the hub names them.
     ``random_weights`` marks a model that nobody trained: its answers mean nothing.
     """
 
@@ -126,6 +138,8 @@ class Model:
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     variants: tuple[Source, ...] = ()
+    sampling: Sampling = Sampling()
+    base_models: tuple[str, ...] = ()
 
     @property
     def format(self) -> Format:

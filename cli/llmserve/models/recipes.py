@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmserve import paths
-from llmserve.models.model import Candidate, Format, Source, Task
+from llmserve.models.model import Candidate, Format, Sampling, Source, Task
 
 GB = 1_000_000_000
 
@@ -31,16 +31,6 @@ class Variant:
     repo: str
     quantization: str
     size_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """What the model's authors recommend; None: they say nothing."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +54,7 @@ class Recipe:
     task: Task = "generate"
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     variants: tuple[Variant, ...] = ()
     notes: tuple[str, ...] = ()
     config_text: str = field(default="", repr=False)
@@ -93,6 +83,7 @@ class Recipe:
             ),
             config=self.config,
             task=self.task,
+            sampling=self.sampling,
         )
 
 

@@ -26,14 +26,24 @@ def prompt_cache(spare: int) -> int:
     return min(8192, max(0, spare // 4) // MIB)
 
 
-def llamacpp(shape: Fit, machine: Machine, *, cache: int) -> tuple[Flag, ...]:
+def llamacpp(model: Model, shape: Fit, machine: Machine, *, cache: int) -> tuple[Flag, ...]:
     """Flags of llama-server; ``cache`` in MiB as from :func:`prompt_cache`."""
     return (
         _flag("--ctx-size", shape.tokens, f"{shape.concurrency} × {shape.context} tokens, shared out evenly"),
         _flag("--parallel", shape.concurrency, "requests answered at the same time"),
         _flag("--threads", machine.cpu.cores, "physical cores within this process's limits"),
         _flag("--cache-ram", cache, "MiB of cached prompts; the default of 8192 is outside every budget"),
+        *_sampling(model),
     )
+
+
+def _sampling(model: Model) -> tuple[Flag, ...]:
+    """SGLang reads these from the checkpoint; llama.cpp has defaults of its own for every model."""
+    said = model.sampling
+    named = (
+        ("--temp", said.temperature), ("--top-p", said.top_p), ("--top-k", said.top_k), ("--min-p", said.min_p),
+    )  # fmt: skip
+    return tuple(_flag(name, value, "recommended for this model") for name, value in named if value is not None)
 
 
 def sglang_cpu(model: Model, shape: Fit, *, state_slots: int | None, pins: Pins) -> tuple[Flag, ...]:

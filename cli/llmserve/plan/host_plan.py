@@ -45,7 +45,7 @@ def llamacpp(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan
     cache = flags.prompt_cache(budget.left - taken)
     prompts = Share(name="prompt cache", size_bytes=cache * MIB, basis="grows to --cache-ram")
     filled = Pool(tokens=shape.tokens, cell=taken / max(1, shape.tokens), kv_bytes=taken, requests=shape.concurrency)
-    settings = flags.llamacpp(shape, machine, cache=cache)
+    settings = flags.llamacpp(model, shape, machine, cache=cache)
     return _plan(
         model, machine, budget, shape, filled, engine="llamacpp", reason=reason, flags=settings, more=(prompts,)
     )

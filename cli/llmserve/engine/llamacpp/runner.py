@@ -25,13 +25,17 @@ LLAMA_SERVER_NAMES = {
     "host": "hostnames",
     "jinja": "use_jinja",
     "metrics": "endpoint_metrics",
+    "min_p": "sampling.min_p",
     "model": "model.path",
     "parallel": "n_parallel",
     "predict": "n_predict",
     "slots": "endpoint_slots",
+    "temp": "sampling.temp",
     "threads": "cpuparams.n_threads",
     "threads_batch": "cpuparams_batch.n_threads",
     "threads_http": "n_threads_http",
+    "top_k": "sampling.top_k",
+    "top_p": "sampling.top_p",
     "ubatch_size": "n_ubatch",
 }
 SHORT_NAMES = {"-c": "--ctx-size", "-np": "--parallel", "-t": "--threads", "-b": "--batch-size", "-n": "--predict"}

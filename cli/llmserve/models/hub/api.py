@@ -42,6 +42,7 @@ class Listing:
     repo: str
     commit: str
     files: Mapping[str, RemoteFile]
+    base_models: tuple[str, ...] = ()
 
 
 class Hub:
@@ -76,7 +77,7 @@ class Hub:
             files = {
                 file["rfilename"]: _remote(file) for file in about.get("siblings") or () if _plain(file["rfilename"])
             }
-            return Listing(repo, about.get("sha") or revision or "main", files)
+            return Listing(repo, about.get("sha") or revision or "main", files, _base_models(about))
 
     def url(self, listing: Listing, name: str) -> str:
         return f"{self.endpoint}/{listing.repo}/resolve/{quote(listing.commit, safe='')}/{quote(name)}"
@@ -211,6 +212,13 @@ def _silence() -> None:
 
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"huggingface_hub\b")
+
+
+def _base_models(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Repositories that the model's card names as its origin."""
+    card = about.get("cardData")
+    named = card.get("base_model") if isinstance(card, dict) else None
+    return tuple(name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str))
 
 
 def _remote(file: Mapping[str, Any]) -> RemoteFile:
