@@ -7,11 +7,15 @@ it allocates cache and states, and cannot compute: they are started without the 
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmserve.engine import engines
+from llmserve.engine.base import Facts
+from llmserve.engine.ports import choose_port
 from tests.engine.conftest import Cli, require
 from tests.fakes import tiny_gguf, tiny_models
 
@@ -84,10 +88,33 @@ def test_sglang_allocates_what_was_predicted_and_answers(
 @pytest.mark.engine
 @pytest.mark.sglang
 def test_sglang_allocates_the_states_that_were_predicted(cli: Cli, tmp_path: Path) -> None:
+    """``up`` refuses what SGLang cannot compute on a CPU, so the flags of the plan go to the engine itself."""
     model = tiny_models.write("qwen3_next", tmp_path / "model")
-    started = up(cli, "sglang", model, "--skip-server-warmup")
-    predicted, facts = started["plan"]["predicted"], started["facts"]
-    assert predicted["kv_tokens"] == facts["kv_tokens"] == 4 * 2048
-    assert predicted["state_slots"] == facts["state_slots"] == 3 * 4
-    assert facts["concurrency"] == 4
-    down(cli)
+    shape = ("--context", "2048", "--concurrency", "4")
+    plan = cli.json("plan", str(model), "--engine", "sglang", *shape)["data"]
+    predicted, facts = plan["predicted"], facts_of(cli, model, plan["flags"])
+    assert predicted["kv_tokens"] == facts.kv_tokens == 4 * 2048
+    assert predicted["state_slots"] == facts.state_slots == 3 * 4
+    assert predicted["max_running_requests"] == facts.concurrency == 4
+
+
+def facts_of(cli: Cli, model: Path, flags: list[dict[str, str | None]]) -> Facts:
+    """What SGLang logs until its pools stand."""
+    require("sglang")
+    sglang = engines()["sglang"]
+    environment = sglang.environment()
+    assert environment
+    words = [word for flag in flags for word in (flag["name"], flag["value"]) if word is not None]
+    command = [environment.python, "-P", "-m", "sglang.launch_server", "--model-path", str(model), *words]
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONPATH": ""}
+    with subprocess.Popen(
+        [*command, "--skip-server-warmup", "--port", str(choose_port("127.0.0.1", 0))], text=True, cwd=cli.home,
+        env=cli.environment() | offline, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        log = ""
+        while "max_total_num_tokens=" not in log and (line := process.stdout.readline()):
+            log += line
+        process.terminate()
+        log += process.communicate(timeout=60)[0]
+    return sglang.facts({}, log)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Gpu, Machine
 from llmserve.models.model import Candidate, Format, Model
+from llmserve.output.text import GIB, gib
 from llmserve.plan import host_plan, parallel, remedies
 from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.calibration import Calibration, calibrate, machine_key
@@ -27,15 +28,21 @@ def choose_engine(candidate: Candidate, machine: Machine, *, wish: str = "auto")
         UsageError: the engine asked for cannot load the formats in which this model exists.
     """
     if wish in FORMAT:
-        return _asked(candidate, wish)
+        return _asked(candidate, machine, wish)
     gpu, formats = bool(parallel.usable(machine)), candidate.formats
     if "safetensors" in formats and (gpu or "gguf" not in formats):
         return "sglang", "there is a GPU" if gpu else "the weights are safetensors"
     return "llamacpp", "the weights are GGUF" if gpu else "no usable GPU"
 
 
-def _asked(candidate: Candidate, wish: str) -> tuple[EngineName, str]:
+def _asked(candidate: Candidate, machine: Machine, wish: str) -> tuple[EngineName, str]:
     engine: EngineName = "sglang" if wish == "sglang" else "llamacpp"
+    if engine == "sglang" and not parallel.usable(machine) and "linux" not in machine.os.lower():
+        raise UsageError(
+            f"SGLang serves from Linux only, and {machine.name} runs {machine.os}.",
+            hint="Use --engine llamacpp with GGUF weights.",
+            code="wrong_system",
+        )
     if FORMAT[engine] in candidate.formats:
         return engine, "asked for"
     raise UsageError(
@@ -57,6 +64,7 @@ def choose(
         UsageError: the goal contradicts the model.
     """
     _check(model, goal)
+    _check_host_cache(machine, goal)
     if engine == "llamacpp":
         return host_plan.llamacpp(model, machine, goal, reason=reason)
     if not parallel.usable(machine):
@@ -83,6 +91,17 @@ def _memory(
         )  # fmt: skip
 
     return look_up
+
+
+def _check_host_cache(machine: Machine, goal: Goal) -> None:
+    """SGLang keeps its host pools within 80 % of what is available after a reserve of 10 GiB."""
+    most = max(0, int((machine.ram_available_bytes - 10 * GIB) * 0.8))
+    if goal.host_cache_bytes and goal.host_cache_bytes > most:
+        raise DoesNotFitError(
+            f"{gib(goal.host_cache_bytes)} of host memory were asked for, and {gib(most)} can be given.",
+            hint=f"Use --hicache {most // GIB}GiB or less." if most > GIB else "Leave --hicache out.",
+            data={"missing_bytes": goal.host_cache_bytes - most},
+        )
 
 
 def _check(model: Model, goal: Goal) -> None:

@@ -13,18 +13,16 @@ from llmserve.plan import pictures, users
 from llmserve.plan.plan import Plan
 
 ENGINES = {"sglang": "SGLang", "llamacpp": "llama.cpp"}
-_BASIS = {"headers": "from tensor headers", "config": "computed from config.json", "recipe": "the recipe's rough size"}
+_BASIS = {"headers": "from tensor headers", "config": "computed from config.json", "recipe": "computed from the recipe"}
 
 _NOTABLE = 0.02  # engines unpack some formats: what is loaded is shown where it is that much more than what is stored
 
 
 def verdict(plan: Plan) -> str:
     """One sentence: what fits where, and for how many users."""
-    many = "1 request" if plan.concurrency == 1 else f"{plan.concurrency} requests"
-    return (
-        f"{plan.model} fits on {where(plan)} with {ENGINES[plan.engine]}: {many} of {plan.context:,} tokens at the "
-        "same time."
-    )
+    context = f"{plan.context:,} tokens"
+    many = f"one request of {context}" if plan.concurrency == 1 else f"{plan.concurrency} requests of {context} at once"
+    return f"{plan.model} fits on {where(plan)} with {ENGINES[plan.engine]}: {many}."
 
 
 def where(plan: Plan) -> str:

@@ -26,13 +26,17 @@ def prompt_cache(spare: int) -> int:
     return min(8192, max(0, spare // 4) // MIB)
 
 
-def llamacpp(model: Model, shape: Fit, machine: Machine, *, cache: int) -> tuple[Flag, ...]:
-    """Flags of llama-server; ``cache`` in MiB as from :func:`prompt_cache`."""
+def llamacpp(
+    model: Model, shape: Fit, machine: Machine, *, cache: int, checkpoints: int | None = None
+) -> tuple[Flag, ...]:
+    """Flags of llama-server; ``cache`` in MiB as from :func:`prompt_cache`, ``checkpoints`` None: its own number."""
+    kept = _flag("--n-ctx-checkpoints", checkpoints, "copies of windows and states that memory holds")
     return (
         _flag("--ctx-size", shape.tokens, f"{shape.concurrency} × {shape.context} tokens, shared out evenly"),
         _flag("--parallel", shape.concurrency, "requests answered at the same time"),
         _flag("--threads", machine.cpu.cores, "physical cores within this process's limits"),
         _flag("--cache-ram", cache, "MiB of cached prompts; the default of 8192 is outside every budget"),
+        *(() if checkpoints is None else (kept,)),
         *_sampling(model),
     )
 
@@ -59,7 +63,7 @@ def sglang_cpu(model: Model, shape: Fit, *, state_slots: int | None, pins: Pins)
         _flag("--sampling-backend", "pytorch", "needs no compiled kernels"),
         _flag("--cuda-graph-backend-decode", "disabled", "no CUDA"),
         _flag("--cuda-graph-backend-prefill", "disabled", "no CUDA"),
-        _flag("--context-length", shape.context, "tokens per request that fit"),
+        *_context(model, shape),
         _flag("--max-running-requests", shape.concurrency, "requests answered at the same time"),
         _flag("--max-total-tokens", shape.tokens, "the default fills most of the host's memory"),
         *states,
@@ -77,7 +81,7 @@ def sglang_gpu(model: Model, layout: Layout, wish: Wish, *, why: str) -> tuple[F
     flags = (
         *_parallel(layout, why),
         _flag("--mem-fraction-static", f"{layout.fraction:g}", "what the ledger leaves for weights and KV cache"),
-        _flag("--context-length", layout.fit.context, "bounds the request table"),
+        *_context(model, layout.fit),
         _flag("--max-running-requests", requests, "bounds the request table and the graphs"),
         _flag("--chunked-prefill-size", tier.chunk, "the largest whose activations fit the slack"),
         _flag("--cuda-graph-max-bs-decode", requests, "graphs for every batch that can occur"),
@@ -88,6 +92,12 @@ def sglang_gpu(model: Model, layout: Layout, wish: Wish, *, why: str) -> tuple[F
         *_serving(model),
     )
     return _pinned(flags, wish.pins)
+
+
+def _context(model: Model, shape: Fit) -> tuple[Flag, ...]:
+    """Nothing where the model's own context is served: that is the engine's default."""
+    own = shape.context == model.context_length
+    return () if own else (_flag("--context-length", shape.context, "tokens per request; bounds the request table"),)
 
 
 def _parallel(layout: Layout, why: str) -> tuple[Flag, ...]:

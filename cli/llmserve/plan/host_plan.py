@@ -19,6 +19,7 @@ from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
 
 MIB = 1024**2
 _CONTEXT, _REQUESTS = 32_768, 4
+_CHECKPOINTS = 32  # llama-server's own --n-ctx-checkpoints
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,44 @@ class Budget:
 
 def llamacpp(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
     """llama.cpp: the context is allocated at the start, exactly as long as it is told."""
-    budget = _budget(model, machine, goal, [*_llamacpp_needs(model)])
+    parallel = goal.concurrency or _REQUESTS
+    longest = min(goal.context or _CONTEXT, model.context_length)
+    budget = _budget(model, machine, goal, _llamacpp_needs(model, longest, parallel))
     cell = max(1, llama_cache.kv_bytes(model, context=4096, parallel=1) // 4096)
     room = _room(budget.left, cell, goal)
-    parallel = goal.concurrency or _REQUESTS
     tokens = llama_cache.most_context(model, room, parallel=parallel)
     shape = fit(model, goal, tokens=tokens, cell=cell, most_context=_CONTEXT, most_requests=_REQUESTS)
     taken = llama_cache.kv_bytes(model, context=shape.tokens, parallel=shape.concurrency)
-    cache = flags.prompt_cache(budget.left - taken)
-    prompts = Share(name="prompt cache", size_bytes=cache * MIB, basis="grows to --cache-ram")
-    filled = Pool(tokens=shape.tokens, cell=taken / max(1, shape.tokens), kv_bytes=taken, requests=shape.concurrency)
-    settings = flags.llamacpp(model, shape, machine, cache=cache)
-    return _plan(
-        model, machine, budget, shape, filled, engine="llamacpp", reason=reason, flags=settings, more=(prompts,)
+    slot = min(llama_cache.cells(shape.tokens, shape.concurrency), model.context_length)
+    filled = Pool(
+        tokens=slot * shape.concurrency, cell=taken / max(1, shape.tokens), kv_bytes=taken, requests=shape.concurrency
     )
+    more = _llamacpp_caches(model, budget.left - taken, shape)
+    settings = flags.llamacpp(model, shape, machine, cache=more.prompts, checkpoints=more.checkpoints)
+    return _plan(
+        model, machine, budget, shape, filled, engine="llamacpp", reason=reason, flags=settings, more=more.shares
+    )
+
+
+@dataclass(frozen=True)
+class _Caches:
+    """Host memory that grows while the server runs: MiB of prompts, and how many checkpoints of each slot."""
+
+    prompts: int
+    checkpoints: int | None
+    shares: tuple[Share, ...]
+
+
+def _llamacpp_caches(model: Model, left: int, shape: Fit) -> _Caches:
+    """Checkpoints of windows and states cannot be rolled back, so llama-server copies them, up to 32 for each slot."""
+    each = llama_cache.checkpoint_bytes(model) * shape.concurrency
+    count = min(_CHECKPOINTS, left // 8 // each) if each else None
+    kept = (count or 0) * each
+    cache = flags.prompt_cache(left - kept)
+    shares = [Share(name="prompt cache", size_bytes=cache * MIB, basis="grows to --cache-ram")]
+    if kept:
+        shares.append(Share(name="checkpoints", size_bytes=kept, basis=f"{count} of windows and states for each slot"))
+    return _Caches(cache, None if count in (None, _CHECKPOINTS) else count, tuple(shares))
 
 
 def sglang(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
@@ -125,11 +150,10 @@ def _reserve(machine: Machine) -> int:
     return min(max(GIB // 2, machine.ram_total_bytes // 16), 4 * GIB)
 
 
-def _llamacpp_needs(model: Model) -> list[Share]:
-    # llama.cpp sizes its graph for one micro-batch of 512 tokens: logits in f32, activations a few times hidden
-    compute = 512 * 4 * (model.vocab_size + 6 * model.hidden_size + 3 * model.intermediate_size)
+def _llamacpp_needs(model: Model, context: int, parallel: int) -> list[Share]:
+    compute = llama_cache.compute_bytes(model, context=context * parallel, parallel=parallel)
     return [
-        Share(name="compute buffers", size_bytes=compute, basis="prior: one micro-batch of 512 tokens"),
+        Share(name="compute buffers", size_bytes=compute, basis="one micro-batch of 512 tokens, at most"),
         Share(name="process", size_bytes=128 * MIB, basis="measured: resident size without a model"),
     ]
 

@@ -58,14 +58,16 @@ def checkpoint_bytes(model: Model) -> int:
 def compute_bytes(model: Model, *, context: int, parallel: int) -> int:
     """An upper bound of the graph's buffer: 1 to 40 % above what tiny models logged with 2,048 tokens or more.
 
-    Activations of one micro-batch in float32 at the widest step, and a float16 mask over the cells of one slot for each
-    kind of window.
+    Activations of one micro-batch in float32 at the widest step, a float16 mask over the cells of one slot for each
+    kind of window, and the scores of sparse attention.
     """
     slot = cells(context, parallel)
     rows = min(UBATCH, slot * parallel)
     kinds = {group.window: group for group in model.cache if not isinstance(group, StateLayers)}
-    masks = sum(_window_cells(group, slot) for group in kinds.values())
-    return rows * (4 * (6 * model.hidden_size + _widest(model)) + 2 * masks)
+    over_cells = 2 * sum(_window_cells(group, slot) for group in kinds.values())
+    if any(isinstance(group, LatentLayers) and group.index_layers for group in model.cache):
+        over_cells += 8 * slot  # scores in float32, without and with the mask
+    return rows * (4 * (6 * model.hidden_size + _widest(model)) + over_cells)
 
 
 def _group_bytes(group: CacheLayers, slot: int, element_bytes: int) -> int:

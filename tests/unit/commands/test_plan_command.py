@@ -237,7 +237,7 @@ def test_a_check_is_one_line_and_an_exit_code(planner: Planner, capsys: pytest.C
     planner.small = ("l4",)
     assert run("qwen3-8b", "--machine", "h100", "--check") == 0
     assert capsys.readouterr() == (
-        "qwen3-8b fits on 1 × NVIDIA H100 80GB HBM3 with SGLang: 10 requests of 40,960 tokens at the same time.\n", "",
+        "qwen3-8b fits on 1 × NVIDIA H100 80GB HBM3 with SGLang: 10 requests of 40,960 tokens at once.\n", "",
     )  # fmt: skip
     assert run("qwen3-8b", "--machine", "l4", "--check") == 3
     assert capsys.readouterr() == (

@@ -19,7 +19,7 @@ from tests.fakes.plans import GIB, LEDGER, gpu, on_eight, on_the_cpu, qwen3_8b_p
 
 ON_AN_H100 = """\
 qwen3-8b fits on 1 × NVIDIA H100 80GB HBM3 with SGLang: 10 requests of 40,960
-tokens at the same time.
+tokens at once.
 
   Engine    SGLang: there is a GPU
   Weights   15.12 GiB bfloat16, from tensor headers
@@ -53,8 +53,7 @@ Not chosen:
   2 GPUs  one holds the weights and ten full contexts"""
 
 ON_A_PLAIN_TERMINAL = """\
-small fits on the CPU with llama.cpp: 4 requests of 8,192 tokens at the same
-time.
+small fits on the CPU with llama.cpp: 4 requests of 8,192 tokens at once.
 
   Engine    llama.cpp: no usable GPU
   Weights   0.46 GiB q4_k_m, from tensor headers
@@ -131,7 +130,7 @@ def test_gpus_that_differ_are_shown_apart() -> None:
         ({"data_parallel": 4}, "4 copies that share the requests"),
         ({"attention_data_parallel": 8}, "409,600 tokens in each of 8 pools"),
         ({"weights_basis": "config"}, "computed from config.json"),
-        ({"concurrency": 1}, "1 request of 40,960 tokens"),
+        ({"concurrency": 1}, "one request of 40,960 tokens"),
     ],
 )
 def test_what_is_special_is_said(changes: dict[str, object], says: str) -> None:

@@ -39,6 +39,7 @@ GEMMA4 = model(attention(2, 64, shares=1), attention(2, window=512, shares=1))
 GPT_OSS = model(attention(2, 64), attention(2, 64, window=128))
 LLAMA4 = model(attention(1), attention(3, window=8192))
 DEEPSEEK2 = model(LatentLayers(layers=2, latent_dim=64, rope_dim=16))
+DEEPSEEK32 = model(LatentLayers(layers=2, latent_dim=64, rope_dim=16, index_dim=128, index_layers=2))
 FALCON_H1 = model(attention(2), mamba(2))
 GRANITE = model(attention(1), mamba(1))
 MAMBA2 = model(mamba(2))
@@ -67,6 +68,7 @@ LOGGED = [
     (GPT_OSS, 8192, 4, 8.00 + 3.00),
     (LLAMA4, 8192, 4, 2.00 + 6.00),
     (DEEPSEEK2, 8192, 4, 2.50),
+    (DEEPSEEK32, 8192, 4, 2.50 + 4.00),
     (FALCON_H1, 8192, 4, 4.00 + 0.28),
     (GRANITE, 8192, 4, 2.00 + 0.14),
     (MAMBA2, 8192, 4, 0.28),
@@ -114,6 +116,8 @@ BUFFERS = [
     (GEMMA3, 16384, 1, 19.78),
     (LLAMA4, 8192, 4, 5.65),
     (DEEPSEEK2, 8192, 4, 4.76),
+    (DEEPSEEK32, 8192, 4, 12.08),
+    (DEEPSEEK32, 16384, 1, 68.08),
     (FALCON_H1, 8192, 4, 6.42),
     (MAMBA1, 8192, 4, 3.83),
     (QWEN35, 16384, 1, 18.77),

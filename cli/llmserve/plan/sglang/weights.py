@@ -68,7 +68,7 @@ def on_device(model: Model, arrangement: Arrangement, *, draft: bool = False, ar
     basis = {
         "headers": "sizes of the tensors in the checkpoint",
         "config": "sizes computed from config.json",
-        "recipe": "size in the recipe",
+        "recipe": "computed from the recipe",
     }[model.basis]
     return Weights(size_bytes=sizes, basis=f"{basis}, on the fullest GPU")
 
