@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmserve.engine import engines
+from llmserve.engine import engines, leftovers
 from llmserve.engine.base import Facts
 from llmserve.engine.ports import choose_port
 from tests.engine.conftest import Cli, require
@@ -117,4 +117,5 @@ def facts_of(cli: Cli, model: Path, flags: list[dict[str, str | None]]) -> Facts
             log += line
         process.terminate()
         log += process.communicate(timeout=60)[0]
+    leftovers.sweep(str(cli.temporary), sglang.shared_memory, since=cli.began)
     return sglang.facts({}, log)
