@@ -76,7 +76,9 @@ def choose(
         found = search(model, machine, wish)
     except DoesNotFitError as error:
         raise remedies.with_remedies(error, model, machine, wish) from None
-    return gpu_plan.plan(model, found.layout, wish, reason=reason, why=found.why, rejected=found.rejected)
+    lowered = bool(found.layout.fit.notes)
+    others = remedies.for_more_context(model, machine, wish) if lowered else ()
+    return gpu_plan.plan(model, found.layout, wish, reason=reason, why=found.why, rejected=(*others, *found.rejected))
 
 
 def _memory(

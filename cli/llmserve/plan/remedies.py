@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from llmserve.errors import DoesNotFitError, LlmserveError
 from llmserve.hardware.machine import Gpu, Machine
-from llmserve.models.model import Model
+from llmserve.models.model import Model, Source
 from llmserve.output.text import gib
 from llmserve.plan import parallel
 from llmserve.plan.plan import Alternative
@@ -40,6 +40,11 @@ def remedies(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternative
     yield from _variants(model, machine, wish)
     yield from _more_gpus(model, machine, wish)
     yield from _more_nodes(model, machine, wish)
+
+
+def for_more_context(model: Model, machine: Machine, wish: Wish) -> tuple[Alternative, ...]:
+    """What would hold more than a plan whose context had to be lowered."""
+    return (*_smaller_cache(model, machine, wish), *_variants(model, machine, wish))
 
 
 def fp8_cache(gpu: Gpu) -> bool:
@@ -76,14 +81,20 @@ def _smaller_cache(model: Model, machine: Machine, wish: Wish) -> Iterator[Alter
 def _variants(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternative]:
     """Quantised checkpoints of the same model; their sizes are the recipe's figures."""
     for variant in model.variants:
-        if variant.size_bytes and variant.repo and variant.size_bytes < model.weight_bytes:
+        if variant.size_bytes and _serves(machine, variant) and variant.size_bytes < model.weight_bytes:
             factor = variant.size_bytes / model.weight_bytes
             layout = _try(scaled(model, factor), machine, wish)
             if layout:
                 why = (
                     f"{gib(variant.size_bytes)} instead of {gib(model.weight_bytes)}, {layout.pool.tokens:,} tokens fit"
                 )
-                yield Alternative(what=f"The quantised {variant.repo}", why=why, options=(variant.repo,))
+                yield Alternative(what=f"The quantised {variant.repo}", why=why, options=(str(variant.repo),))
+
+
+def _serves(machine: Machine, variant: Source) -> bool:
+    """FP4 runs at its own speed from Blackwell on; older cards would unpack it."""
+    newest = all(gpu.arch.startswith(("sm_10", "sm_12")) for gpu in parallel.usable(machine))
+    return bool(variant.repo) and (newest or "fp4" not in str(variant.repo).lower())
 
 
 def scaled(model: Model, factor: float) -> Model:
