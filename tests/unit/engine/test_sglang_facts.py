@@ -154,3 +154,11 @@ def test_public_logs_give_the_figures_on_record() -> None:
     assert sum(found.values()) > 120
     assert found["qwen3.5-9b-tp2-24gb-2026-04"] == 7
     assert found["llama31-8b-docs-2025-01"] == 5  # of January 2025: no "mem usage", no free memory at the end
+
+
+def test_a_capped_window_pool_is_the_smaller_one() -> None:
+    log = (
+        "[2026-11-23 12:00:00] Use sliding window memory pool. full_layer_tokens=11725000, swa_layer_tokens=9380000\n"
+        "[2026-11-23 12:00:00] Use sliding window memory pool. full_layer_tokens=8192, swa_layer_tokens=6553\n"
+    )
+    assert facts({}, log).window_tokens == 6553

@@ -64,6 +64,10 @@ class _Log:
         """One figure per rank. A draft model repeats some of them later: the first ones are the target's."""
         return [values[0] for values in self._figures[name].values()]
 
+    def leasts(self, name: str) -> list[float]:
+        """One figure per rank. A pool is logged as memory would allow it, and again when the user's cap is smaller."""
+        return [min(values) for values in self._figures[name].values()]
+
     def sums(self, name: str) -> list[float]:
         """One sum per rank: target and draft, pool by pool, graph by graph."""
         return [sum(values) for values in self._figures[name].values()]
@@ -106,7 +110,7 @@ def facts(info: Mapping[str, Any], log: str) -> Facts:
         before_load_bytes=_positive(_least(read.firsts("before_load"))),
         graph_bytes=_graphs(read, usage),
         free_bytes=_positive(_least(_numbers(usage, "startup_available")) or _least(read.firsts("free"))),
-        window_tokens=_whole(_least(_numbers(usage, "token_capacity_swa") or read.firsts("window_tokens"))),
+        window_tokens=_whole(_least(_numbers(usage, "token_capacity_swa") or read.leasts("window_tokens"))),
         state_slots=_whole(_least(read.firsts("state_slots"))),
         seconds=_seconds(info, read),
     )

@@ -28,7 +28,7 @@ CPU_SLOTS = 3
 
 _NOT_ON_CPU = {
     "GptOss": "attention with sinks", "Gemma4": "its attention", "Llama4": "its expert router",
-    "DeepseekV4": "its cache",
+    "DeepseekV4": "its cache", "MiniCPM3": "its attention",
 }  # fmt: skip
 
 VLM_CACHE = 100 * 1024**2
