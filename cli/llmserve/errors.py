@@ -45,6 +45,11 @@ class UsageError(LlmserveError):
     default_code = "usage"
 
 
+class BrokenCheckpointError(LlmserveError):
+    exit_code = 2
+    default_code = "broken_checkpoint"
+
+
 class DoesNotFitError(LlmserveError):
     exit_code = 3
     default_code = "does_not_fit"

@@ -13,6 +13,7 @@ from llmserve.records import from_json, to_json
 
 FORMAT = 1
 MAX_BYTES = 4 * 1024**2
+_MOST = 16 * 1024**4
 
 
 def names() -> tuple[str, ...]:
@@ -78,6 +79,8 @@ def _gpu_problems(gpu: Gpu) -> Iterator[str]:
         yield "index must not be negative"
     if not 0 <= gpu.free_bytes <= gpu.total_bytes or not gpu.total_bytes:
         yield "free_bytes must lie between 0 and total_bytes"
+    if gpu.total_bytes > _MOST:
+        yield "total_bytes is more than any GPU has"
     if any(link.peer == gpu.index or link.peer < 0 or link.lanes < 0 for link in gpu.links):
         yield "links must lead to other GPUs"
     if any((owner.used_bytes or 0) < 0 for owner in gpu.owners):
@@ -89,7 +92,10 @@ def _parse(path: Path) -> Machine:
         raise FileNotFoundError(2, "there is no such file" if not path.exists() else "it is not a file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("it is too large to be a machine profile")
-    machine = from_json(Machine, json.loads(path.read_text(encoding="utf-8")))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"it has format {content['format']!r}, and this llmserve reads {FORMAT}")
+    machine = from_json(Machine, content)
     if problem := next(problems(machine), None):
         raise ValueError(problem)
     return machine

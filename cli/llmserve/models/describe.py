@@ -89,9 +89,9 @@ def _local(candidate: Candidate, source: Source, path: Path, *, planning: bool) 
     if source.format == "safetensors":
         here = Folder(path)
         if planning and not files.likely_weights(here):
-            return unseen.from_folder(candidate, source, here)
-        model, _ = _safetensors(candidate, source, here)
-        return replace(model, path=str(path))
+            return replace(unseen.from_folder(candidate, source, here), base_models=kinship.named_by_card(path))
+        model, _ = _safetensors(candidate, source, here, tokenizer=not planning)
+        return replace(model, path=str(path), base_models=kinship.named_by_card(path))
     parts = [path.with_name(name) for name in files.expected_parts(path.name)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
@@ -135,11 +135,11 @@ def _remote(candidate: Candidate, source: Source, hub: Hub | None) -> Model:
 
 
 def _safetensors(
-    candidate: Candidate, source: Source, where: Files, *, at_once: int = 0
+    candidate: Candidate, source: Source, where: Files, *, at_once: int = 0, tokenizer: bool = True
 ) -> tuple[Model, tuple[str, ...]]:
     """The model, and the names of the files that serving needs."""
     with table.without_collection():
-        found = checkpoint.read(where, at_once=at_once)
+        found = checkpoint.read(where, at_once=at_once, tokenizer=tokenizer)
         model = _model(candidate, source, found.shape, found.tensors)
     return replace(model, chat_template=found.chat_template), found.names
 

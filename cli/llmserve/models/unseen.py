@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from llmserve.models import architecture, assembly, files, variants
 from llmserve.models.architecture import Architecture
 from llmserve.models.files import INDEX, Files
+from llmserve.models.headers.blob import broken
+from llmserve.models.layers import StateLayers
 from llmserve.models.model import Candidate, Model, Source
 from llmserve.models.tensors import TensorGroup
 
@@ -15,6 +19,7 @@ OUT_OF_REACH = (
 )  # fmt: skip
 """The errors after which a recipe's figures may stand in for what a hub would have said."""
 
+_DTYPES = ("bfloat16", "float16", "half", "float32", "float", "float8_e4m3fn", "float64")
 _AGREES = 0.1  # an index that is further off was copied from the checkpoint before its quantisation
 
 
@@ -26,8 +31,10 @@ def from_folder(candidate: Candidate, source: Source, here: Files) -> Model:
     """
     from llmserve.models import parameters
 
-    config = files.read_json(here, "config.json")
-    shape = architecture.from_config(config, f"{here.where}/config.json")
+    config, place = files.read_json(here, "config.json"), f"{here.where}/config.json"
+    files.read_index(here)
+    shape = architecture.from_config(config, place)
+    _check(config, shape, place)
     tensors = _scaled(
         parameters.tensor_groups(config, shape), _total(here), anyhow=not (shape.familiar or shape.quantization)
     )
@@ -58,6 +65,18 @@ def _as_gguf(
     language = tuple(group for group in tensors if group.role != "vision")
     shape = replace(shape, dtype="float16", quantization=kind, vision=None)
     return shape, _scaled(language, source.size_bytes or 0, anyhow=True, dtype=kind)
+
+
+def _check(config: Mapping[str, Any], shape: Architecture, where: str) -> None:
+    """Hold back where weights could only be guessed."""
+    quantized = config.get("quantization_config") or {}
+    attends = shape.cache and not any(isinstance(group, StateLayers) for group in shape.cache)
+    if attends and not shape.intermediate_size and not shape.experts and shape.familiar:
+        raise broken(where, "does not say 'intermediate_size'")
+    if shape.quantization == "compressed-tensors" and not quantized.get("config_groups"):
+        raise broken(where, "does not say how its weights are quantised ('config_groups')")
+    if shape.dtype and shape.dtype not in _DTYPES and not shape.quantization:
+        raise broken(where, f"gives 'torch_dtype' a value that makes no sense ({shape.dtype!r})")
 
 
 def _total(here: Files) -> int:

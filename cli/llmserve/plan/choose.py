@@ -15,7 +15,7 @@ from llmserve.plan.observation import Observation
 from llmserve.plan.pins import Pins
 from llmserve.plan.plan import EngineName, Goal, Plan
 from llmserve.plan.search import search
-from llmserve.plan.sglang import gpu_plan
+from llmserve.plan.sglang import gpu_plan, rules
 from llmserve.plan.sglang.layout import Wish
 
 FORMAT: dict[EngineName, Format] = {"sglang": "safetensors", "llamacpp": "gguf"}
@@ -67,11 +67,12 @@ def choose(
     _check_host_cache(machine, goal)
     if engine == "llamacpp":
         return host_plan.llamacpp(model, machine, goal, reason=reason)
+    _check_quantization(model)
     if not parallel.usable(machine):
         return host_plan.sglang(model, machine, goal, reason=reason)
-    wish = Wish(
-        goal=goal, pins=Pins.of(goal.fixed), look_up=_memory(model, history, engine_version), version=engine_version
-    )
+    pins = Pins.of(goal.fixed)
+    version = pins.text("engine_version", engine_version)
+    wish = Wish(goal=goal, pins=pins, look_up=_memory(model, history, version), version=version, drafts=pins.drafts)
     try:
         found = search(model, machine, wish)
     except DoesNotFitError as error:
@@ -93,6 +94,15 @@ def _memory(
         )  # fmt: skip
 
     return look_up
+
+
+def _check_quantization(model: Model) -> None:
+    if model.quantization and model.quantization not in rules.QUANTIZATIONS:
+        raise UsageError(
+            f"{model.name} is quantised by {model.quantization!r}, which SGLang does not know.",
+            hint="Use another checkpoint of this model: `llmserve models` lists quantised ones.",
+            code="unknown_quantization",
+        )
 
 
 def _check_host_cache(machine: Machine, goal: Goal) -> None:

@@ -118,11 +118,14 @@ def _pools(model: Model, layout: Layout) -> tuple[Flag, ...]:
     settings, auto = layout.settings, sglang_rules.default_kv_dtype(model, layout.settings.arch)
     found = []
     if settings.kv_dtype != auto:
-        found.append(_flag("--kv-cache-dtype", settings.kv_dtype, "asked for, or the context would not fit"))
+        found.append(_flag("--kv-cache-dtype", settings.kv_dtype, "asked for"))
     if settings.window_ratio is not None and settings.window_ratio != sglang_rules.window_ratio(model):
         reason = "windows of as many requests as contexts fit; the default wastes memory"
         found.append(_flag("--swa-full-tokens-ratio", f"{settings.window_ratio:g}", reason))
-    if layout.pool.state_slots is not None and settings.state_ratio != sglang_rules.STATE_RATIO:
+    if settings.state_slots is not None:
+        reason = "states that the running requests can hold, and no more"
+        found.append(_flag("--max-mamba-cache-size", settings.state_slots, reason))
+    elif layout.pool.state_slots is not None and settings.state_ratio != sglang_rules.STATE_RATIO:
         reason = "states for as many requests as contexts fit"
         found.append(_flag("--mamba-full-memory-ratio", f"{settings.state_ratio:g}", reason))
     return tuple(found)
@@ -146,7 +149,7 @@ def _host_cache(wish: Wish, layout: Layout) -> tuple[Flag, ...]:
     each = max(1, wish.goal.host_cache_bytes // ranks // 1_000_000_000)
     return (
         _flag("--enable-hierarchical-cache", None, "host memory keeps what the GPUs drop"),
-        _flag("--hicache-size", each, f"GB for each of {ranks} processes"),
+        _flag("--hicache-size", each, "GB of host memory per process"),
     )
 
 

@@ -14,12 +14,21 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 8)
 _BALANCE = 0.9
 """SGLang refuses to start when one GPU has less free memory than this part of another's (``bootstrap.py``)."""
 
+_OLDEST = 75  # "SGLang only supports sm75 and above" (``load_model_utils.py``)
 _FEW = 8  # more GPUs than this are taken by free memory alone: the subsets would be too many
 
 
 def usable(machine: Machine) -> tuple[Gpu, ...]:
-    """GPUs that SGLang serves from: NVIDIA and AMD. (Apple's share host memory and go to llama.cpp.)"""
-    return tuple(gpu for gpu in machine.gpus if gpu.vendor in ("nvidia", "amd"))
+    """GPUs that SGLang serves from: AMD, and NVIDIA from Turing on. (Apple's share host memory and go to llama.cpp.)"""
+    return tuple(
+        gpu for gpu in machine.gpus if gpu.vendor in ("nvidia", "amd") and (capability(gpu) or _OLDEST) >= _OLDEST
+    )
+
+
+def capability(gpu: Gpu) -> int | None:
+    """Compute capability of an NVIDIA GPU times ten (``sm_89``: 89); None where it is not known."""
+    number = gpu.arch.removeprefix("sm_")
+    return int(number) if gpu.arch != number and number.isdecimal() else None
 
 
 def groups(machine: Machine) -> Iterator[tuple[Gpu, ...]]:
@@ -83,6 +92,10 @@ def _heads(model: Model, arrangement: Arrangement) -> str | None:
     for group in model.cache:
         if isinstance(group, AttentionLayers) and group.kv_heads % ranks and ranks % group.kv_heads:
             return f"{group.kv_heads} KV heads cannot be split {ranks} ways"
+        if isinstance(group, AttentionLayers) and ranks > 1:
+            what = f"{group.kv_heads} KV heads of {group.key_dim} split {ranks} ways do"
+            if model.weight_block and max(1, group.kv_heads // ranks) * group.key_dim % model.weight_block:
+                return f"{what} not fit FP8 blocks of {model.weight_block}"
         if isinstance(group, StateLayers) and group.heads % ranks:
             return f"{group.heads} state heads cannot be split {ranks} ways"
     if arrangement.pipeline_parallel > model.layers:
@@ -114,6 +127,8 @@ def _experts(model: Model, arrangement: Arrangement) -> str | None:
 
 
 def _blocks(model: Model, width: int, what: str) -> str | None:
+    if model.quantization == "mxfp4":  # whole blocks go to each GPU, padded (``models/gpt_oss.py``)
+        return None
     for block, kind in ((model.weight_block, "FP8 blocks"), (model.group_size, "quantisation groups")):
         if block and width % block:
             return f"{what} does not fit {kind} of {block}"

@@ -12,6 +12,8 @@ from llmserve.errors import UsageError
 Value = TypeVar("Value")
 
 _SMALLEST = 1e-9
+_TRUE, _FALSE = ("", "true", "1", "yes", "on"), ("false", "0", "no", "off")
+_OWN_OPTIONS = {"nnodes": "--nodes", "device": "--machine or --engine", "base_gpu_id": "--machine"}
 
 _ALIASES = {
     "tp": "tp_size", "tensor_parallel_size": "tp_size", "pp": "pp_size", "pipeline_parallel_size": "pp_size",
@@ -32,9 +34,12 @@ PLANNED = frozenset(
 )  # fmt: skip
 """Settings whose effect the planner computes; any other one is passed on as it is."""
 
-MEASURED = frozenset({"before_load_gib", "weights_gib", "draft_layers", "draft_cell_bytes"})
+MEASURED = frozenset({"before_load_gib", "weights_gib", "draft_layers", "draft_cell_bytes", "engine_version"})
 """Not settings of an engine but figures of a known start, to replay it: free memory before the weights load, and the
-weights, both in GiB; layers of a draft model, or its bytes per token."""
+weights, both in GiB; layers of a draft model, or its bytes per token; the release of the engine."""
+
+_DRAFTING = ("EAGLE", "EAGLE3", "NEXTN", "MTP", "STANDALONE", "FROZEN_KV_MTP")
+_DRAFT_TOKENS = 4  # SGLang's choice where a model has layers for it
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Pins:
         for given, value in fixed:
             name = given.lstrip("-").replace("-", "_")
             name = _ALIASES.get(name, name)
+            if name in _OWN_OPTIONS:
+                raise UsageError(f"{name} cannot be fixed.", hint=f"Use llmserve's own {_OWN_OPTIONS[name]}.")
             if values.get(name, value) != value:
                 raise UsageError(f"{name} is fixed to both {values[name]} and {value}.", hint="Give it once.")
             values[name] = value
@@ -64,12 +71,26 @@ class Pins:
         number = self._number(name, float, what, least=_SMALLEST, most=most)
         return default if number is None else number
 
+    @property
+    def replays(self) -> bool:
+        """Whether a known start is described: then what is not pinned was left at the engine's default."""
+        return "mem_fraction_static" in self.values
+
+    @property
+    def drafts(self) -> int:
+        """Tokens that a draft model of the target's shape proposes at once; 0 without one."""
+        drafting = self.text("speculative_algorithm", "").upper() in _DRAFTING
+        return self.whole("speculative_num_draft_tokens", _DRAFT_TOKENS) if drafting else 0
+
     def text(self, name: str, default: str) -> str:
         return self.values.get(name, default)
 
     def switch(self, name: str) -> bool:
         """Whether a switch is on: named with no value, or a true one."""
-        return self.values.get(name, "false").lower() in ("", "true", "1", "yes", "on")
+        said = self.values.get(name, "false").lower()
+        if said not in (*_TRUE, *_FALSE):
+            raise UsageError(f"--fixed {name}={said} is not possible: it must be true or false.", hint="Correct it.")
+        return said in _TRUE
 
     def _number(
         self, name: str, kind: Callable[[str], float], what: str, *, least: float, most: float = math.inf
@@ -81,7 +102,7 @@ class Pins:
             number = kind(self.values[name])
         except ValueError:
             number = math.nan
-        if least <= number <= most:
+        if least <= number <= most and math.isfinite(number):
             return number
         raise UsageError(
             f"--fixed {name}={self.values[name]} is not possible: it must be {what}.", hint="Correct the value."

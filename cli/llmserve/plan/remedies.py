@@ -62,10 +62,19 @@ def _shorter(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternative
                 what="A shorter context", why=f"{context:,} tokens fit", options=(f"--context {context}",)
             )
     if goal.concurrency and goal.concurrency > 1:
-        layout = _try(model, machine, replace(wish, goal=replace(goal, concurrency=None)))
-        if layout and layout.fit.concurrency < goal.concurrency:
-            fits = layout.fit.concurrency
+        fits = _most_requests(model, machine, wish, goal.concurrency)
+        if fits:
             yield Alternative(what="Fewer requests", why=f"{fits} at once fit", options=(f"--concurrency {fits}",))
+
+
+def _most_requests(model: Model, machine: Machine, wish: Wish, asked: int) -> int:
+    """The most requests that fit at the context that was asked for; 0: none."""
+    low, high = 0, asked
+    while high - low > max(1, low // 16):  # a sixteenth more or less helps nobody
+        middle = (low + high) // 2
+        fits = _try(model, machine, replace(wish, goal=replace(wish.goal, concurrency=middle))) is not None
+        low, high = (middle, high) if fits else (low, middle)
+    return low
 
 
 def _smaller_cache(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternative]:

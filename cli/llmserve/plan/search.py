@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -61,7 +62,7 @@ def _tried(
             layouts.append(work_out(model, group, arrangement, wish))
         except DoesNotFitError as error:
             rejected.append(Alternative(what=name(group, arrangement), why=_short(error)))
-            refusal = error
+            refusal = error if refusal is None or _missing(error) <= _missing(refusal) else refusal
     return layouts, [*rejected, *_ruled_out(model, machine, wish)], refusal
 
 
@@ -104,15 +105,22 @@ def _chosen(model: Model, machine: Machine, wish: Wish, layouts: list[Layout]) -
         fast = [layout for layout in layouts if layout.arrangement.gpus == 1 or parallel.linked(layout.gpus)]
         staged = [layout for layout in fast if layout.arrangement.pipeline_parallel == 1]
         if staged:
-            return max(staged, key=lambda layout: len(layout.gpus)), "each token reads a share of the weights per GPU"
+            return max(
+                staged, key=lambda one: (len(one.gpus), one.pool.tokens)
+            ), "each token reads a share of the weights per GPU"
     if objective == "throughput":
         return _most_throughput(model, machine, wish, layouts)
     enough = next((layout for layout in layouts if _comfortable(model, wish, layout)), None)
+    if enough is None and wish.goal.context:
+        return layouts[0], "the fewest GPUs that hold it"
     return enough or max(layouts, key=lambda layout: layout.pool.tokens), "the fewest GPUs that hold it"
 
 
 def _comfortable(model: Model, wish: Wish, layout: Layout) -> bool:
-    return bool(wish.goal.context) or layout.pool.tokens >= min(model.context_length, COMFORTABLE)
+    """Whether it is enough even if the pool turns out as small as the band allows."""
+    share = -(-(wish.goal.concurrency or 1) // layout.pools)
+    wanted = (wish.goal.context or min(model.context_length, COMFORTABLE)) * share
+    return layout.band[0] >= wanted
 
 
 def _most_throughput(model: Model, machine: Machine, wish: Wish, layouts: list[Layout]) -> tuple[Layout, str]:
@@ -179,6 +187,11 @@ def _ruled_out(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternati
         problem = parallel.violation(model, Arrangement(tensor_parallel=len(group)))
         if problem and len(group) in (2, 4, 8) and wish.goal.gpus in (None, len(group)):
             yield Alternative(what=f"tensor parallelism over {len(group)} × {group[0].name}", why=problem)
+
+
+def _missing(error: DoesNotFitError) -> float:
+    """GiB that are missing; what is not a matter of memory comes last."""
+    return float(error.data.get("missing_bytes") or math.inf)
 
 
 def _short(error: DoesNotFitError) -> str:

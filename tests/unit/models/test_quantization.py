@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from llmserve.errors import BrokenCheckpointError
 from llmserve.models.architecture.quantization import Quantization, quantization
 
 
@@ -15,12 +16,10 @@ def read(config: Any) -> Quantization:
     ("config", "expected"),
     [
         (None, Quantization()),
-        ("fp8", Quantization()),
         ({"bits": 4}, Quantization(method="unknown")),
         ({"quant_method": "novel"}, Quantization(method="novel")),
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, Quantization(method="fp8", weight_block=128)),
         ({"quant_method": "fp8", "weight_block_size": [1, 32]}, Quantization(method="fp8", group_size=32)),
-        ({"quant_method": "fp8", "weight_block_size": "large"}, Quantization(method="fp8")),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, Quantization(method="gptq", group_size=128)),
         ({"quant_method": "gptq", "bits": 4, "group_size": -1}, Quantization(method="gptq")),
         ({"quant_method": "awq", "q_group_size": 64}, Quantization(method="awq", group_size=64)),
@@ -37,6 +36,20 @@ def read(config: Any) -> Quantization:
 )
 def test_methods(config: Any, expected: Quantization) -> None:
     assert read(config) == expected
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "fp8", ["fp8"], {"quant_method": 5}, {"quant_method": ""}, {"quant_method": "gptq", "bits": 0},
+        {"quant_method": "gptq", "bits": "four"}, {"quant_method": "awq", "group_size": -5},
+        {"quant_method": "fp8", "weight_block_size": "large"}, {"quant_method": "fp8", "weight_block_size": [0, 0]},
+        {"quant_method": "fp8", "weight_block_size": [128]},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said(config: Any) -> None:
+    with pytest.raises(BrokenCheckpointError, match="makes no sense"):
+        read(config)
 
 
 @pytest.mark.parametrize(

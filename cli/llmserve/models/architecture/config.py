@@ -47,7 +47,7 @@ def from_config(config: Mapping[str, Any], where: str) -> Architecture:
     encoder = families.encoder(name, inner)
     cache, said = ((), True) if encoder else cache_layers(fields, layers)
     heads, main_kv_heads, main_head_dim = _heads(fields, cache)
-    quantized = quantization(config if config.get("quantization_config") else fields.values)
+    quantized = quantization(config if config.get("quantization_config") else fields.values, where)
     return Architecture(
         name=name,
         layers=layers,

@@ -8,6 +8,8 @@ from typing import Any
 from llmserve.errors import LlmserveError
 from llmserve.models.headers.blob import broken
 
+_MOST = 10**9  # no width, count or context of a model comes near
+
 
 class Fields:
     """Whole numbers, lists and sections by name; several names are spellings of the same figure, the first one counts.
@@ -61,7 +63,7 @@ class Fields:
         if value is None:
             return None
         numbers = value if isinstance(value, (list, tuple)) else (value,)
-        if not numbers or not all(type(number) is int and number >= 0 for number in numbers):
+        if not numbers or not all(type(number) is int and 0 <= number <= _MOST for number in numbers):
             raise self.senseless(self._said(names))
         return int(max(numbers))
 

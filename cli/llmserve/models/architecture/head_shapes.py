@@ -52,6 +52,8 @@ def kv_heads(fields: Fields) -> int:
     found = fields.number(*names, default=queries)
     if found > queries:
         raise broken(fields.where, f"has more heads for keys ({found}) than for queries ({queries})")
+    if queries % found:
+        raise broken(fields.where, f"has {queries} heads for queries, which {found} heads for keys cannot share evenly")
     return found
 
 

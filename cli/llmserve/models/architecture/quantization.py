@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llmserve.models.headers.blob import broken
+
 _GROUPS = {"modelopt_fp4": 16, "mxfp4": 32, "mxfp8": 32}  # fixed by the number format
 
 
@@ -22,11 +24,18 @@ class Quantization:
     kv_cache_dtype: str | None = None
 
 
-def quantization(values: Mapping[str, Any]) -> Quantization:
-    """Read what a configuration says, in any of the spellings in use; ``hf_quant_config.json`` has one of them."""
+def quantization(values: Mapping[str, Any], where: str = "config.json") -> Quantization:
+    """Read what a configuration says, in any of the spellings in use; ``hf_quant_config.json`` has one of them.
+
+    Raises:
+        LlmserveError: ``broken_checkpoint``: what it says cannot be.
+    """
     config = values.get("quantization_config") or values.get("compression_config") or values.get("quantization")
-    if not isinstance(config, dict):
+    if config is None or config == {}:
         return Quantization()
+    if not isinstance(config, dict) or (wrong := _senseless(config)):
+        what = f"{wrong!r} of its quantisation" if isinstance(config, dict) else "'quantization_config'"
+        raise broken(where, f"gives {what} a value that makes no sense")
     nested = config.get("quantization")
     config = config | nested if isinstance(nested, dict) else config
     method = _method(config)
@@ -37,6 +46,18 @@ def quantization(values: Mapping[str, Any]) -> Quantization:
         group_size=group or _group(config) or _GROUPS.get(method),
         kv_cache_dtype=_cache_dtype(config),
     )
+
+
+def _senseless(config: Mapping[str, Any]) -> str | None:
+    """The name of a value that cannot be; None where all can."""
+    method, side = config.get("quant_method"), config.get("weight_block_size")
+    if method is not None and not (isinstance(method, str) and method):
+        return "quant_method"
+    for name in ("bits", "w_bit", "group_size", "q_group_size"):
+        if (number := config.get(name)) is not None and (type(number) is not int or number == 0 or number < -1):
+            return name
+    sides = side if isinstance(side, (list, tuple)) else []
+    return "weight_block_size" if side is not None and (len(sides) != 2 or not all(map(_positive, sides))) else None
 
 
 def _method(config: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmserve.errors import LlmserveError
+from llmserve.errors import BrokenCheckpointError, LlmserveError
 
 MIB = 1024**2
 FIRST_PIECE, _LARGEST_PIECE = 64 * 1024, 4 * MIB
@@ -96,9 +96,7 @@ class Cursor:
 
 def broken(file: str, what: str, **data: Any) -> LlmserveError:
     """The error for a damaged or incomplete checkpoint: ``what`` continues the sentence after the file's name."""
-    return LlmserveError(
-        f"{file} {what}.", hint="Delete it and fetch it again.", code="broken_checkpoint", data={"file": file} | data
-    )
+    return BrokenCheckpointError(f"{file} {what}.", hint="Delete it and fetch it again.", data={"file": file} | data)
 
 
 def cut_short(blob: Blob, missing: int) -> LlmserveError:

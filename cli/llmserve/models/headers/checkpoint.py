@@ -28,8 +28,10 @@ class Checkpoint:
     chat_template: bool
 
 
-def read(where: Files, *, at_once: int = 0) -> Checkpoint:
+def read(where: Files, *, at_once: int = 0, tokenizer: bool = True) -> Checkpoint:
     """Read and check all that describes the weights. ``at_once``: requests at the same time (0: files on this disk).
+
+    A ``tokenizer`` must be there for serving, and not for planning.
 
     Raises:
         UsageError: ``no_weights``; see ``files.weight_files``.
@@ -45,7 +47,7 @@ def read(where: Files, *, at_once: int = 0) -> Checkpoint:
         names = files.needed(where, index)
         config = config_of()
         shape = architecture.from_config(config, f"{where.where}/config.json")
-        if not files.has_tokenizer(where):
+        if tokenizer and not files.has_tokenizer(where):
             raise broken(where.where, "has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)")
         tables = headers.tables(files.weight_files(where, index))
         template = template_of()

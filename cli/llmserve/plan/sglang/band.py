@@ -10,7 +10,7 @@ from llmserve.plan.sglang import memory
 from llmserve.plan.sglang.pool import Pool, PoolSettings
 
 _LAYOUTS_DIFFER = 0.06  # DeepSeek V4: builds pad and price its compressed pools differently
-_ROUNDING = 16 * 1024**2
+_ROUNDING = 64 * 1024**2
 """SGLang logs GiB with two decimals, and prediction and log are compared in tokens."""
 
 

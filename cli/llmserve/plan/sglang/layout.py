@@ -13,7 +13,7 @@ from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.calibration import Calibration
 from llmserve.plan.pins import Pins
 from llmserve.plan.plan import Goal, Share
-from llmserve.plan.sglang import loaded, memory, pool, weights
+from llmserve.plan.sglang import checks, loaded, memory, pool, weights
 from llmserve.plan.sglang import rules as sglang_rules
 from llmserve.plan.sglang.band import band
 from llmserve.plan.sglang.memory import Tier
@@ -91,22 +91,29 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
     Raises:
         DoesNotFitError: the weights, or the context asked for, exceed its memory.
     """
+    checks.capability(model, gpus[0])
     goal, pins, tightest = wish.goal, wish.pins, min(gpus, key=lambda gpu: gpu.free_bytes)
     wish = replace(wish, calibration=wish.look_up(gpus, arrangement))
-    context = pins.whole("context_length", goal.context or min(model.context_length, MOST_CONTEXT))
+    context = checks.context(model, pins) or goal.context or min(model.context_length, MOST_CONTEXT)
     before_load, free = _before_load(tightest, gpus, arrangement, wish)
     loaded.check_peak(model, arrangement, pins, before_load)
     weighed = _weights(model, arrangement, wish, arch=tightest.arch)
     tier = _tier(tightest, model, arrangement, wish, context=context)
     slack = _slack(tightest, model, arrangement, tier, wish, context=context)
-    fraction = pins.number("mem_fraction_static", _fraction(before_load, slack, tightest, model), most=1)
+    fraction = pins.number(
+        "mem_fraction_static",
+        _fraction(before_load, weighed.size_bytes, slack, memory.allowance(tightest, model)),
+        most=1,
+    )
     images = sglang_rules.image_cache(wish.version) if model.vision else 0
     rest = int(before_load * fraction) - weighed.size_bytes - images
     settings = _settings(model, arrangement, tier, wish, arch=tightest.arch, context=context)
-    filled = pool.size(model, rest, settings) if rest > 0 else None
+    filled, settings = _fill(model, rest, settings, pins)
     if filled is None or filled.tokens < 1:
         needed = sum(share.size_bytes for share in slack)
-        raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins, missing=max(1, -rest))
+        raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins)
+    checks.requests(filled)
+    checks.slack(model, before_load, rest, weighed.size_bytes, fraction)
     shape = fit(
         model, goal, tokens=filled.tokens, cell=filled.cell, most_context=min(context, MOST_CONTEXT),
         pools=arrangement.attention_data_parallel * arrangement.data_parallel,
@@ -122,9 +129,23 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
     )  # fmt: skip
 
 
+def _fill(model: Model, rest: int, settings: PoolSettings, pins: Pins) -> tuple[Pool | None, PoolSettings]:
+    """The pools, with no more states than the running requests can hold."""
+    if rest <= 0:
+        return None, settings
+    filled, running = pool.size(model, rest, settings), settings.max_running_requests
+    if filled.state_slots is None or running is None or pins.replays or "max_mamba_cache_size" in pins.values:
+        return filled, settings
+    most = running * sglang_rules.slots_per_request(model, radix_cache=settings.radix_cache)
+    if filled.state_slots * settings.arrangement.attention_data_parallel <= most:
+        return filled, settings
+    settings = replace(settings, state_slots=most)
+    return pool.size(model, rest, settings), settings
+
+
 def _before_load(tightest: Gpu, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish: Wish) -> tuple[int, int]:
     """Free memory before the weights load, and before the start."""
-    pinned = wish.pins.number("before_load_gib", None)
+    pinned = wish.pins.number("before_load_gib", None, most=tightest.total_bytes / GIB)
     if pinned is not None:
         return int(pinned * GIB), max(int(pinned * GIB), tightest.free_bytes)
     overhead = wish.calibration.start_overhead_bytes
@@ -153,9 +174,7 @@ def _tier(tightest: Gpu, model: Model, arrangement: Arrangement, wish: Wish, *, 
     requests = wish.pins.whole("max_running_requests", requests)
     tier = memory.choose_tier(tightest, model, arrangement, context=context, requests=requests)
     graphs = wish.pins.text("cuda_graph_backend_prefill", "" if tier.prefill_graph else "disabled")
-    return Tier(
-        wish.pins.whole("chunked_prefill_size", tier.chunk, least=-1), tier.requests, prefill_graph=graphs != "disabled"
-    )
+    return Tier(checks.chunk(wish.pins, tier.chunk), tier.requests, prefill_graph=graphs != "disabled")
 
 
 def _slack(
@@ -171,10 +190,14 @@ def _slack(
     return shares
 
 
-def _fraction(before_load: int, slack: tuple[Share, ...], gpu: Gpu, model: Model) -> float:
-    """The largest static fraction that leaves the slack, rounded down to SGLang's three decimals."""
+def _fraction(before_load: int, weighed: int, slack: tuple[Share, ...], allowance: int) -> float:
+    """The largest static fraction that leaves the slack, rounded down to SGLang's three decimals.
+
+    The allowance is more than the slack on most cards; it never takes more than half of what the weights leave.
+    """
     reserve = sum(share.size_bytes for share in slack if share.name == "reserve")
-    outside = max(sum(share.size_bytes for share in slack), memory.allowance(gpu, model) + reserve)
+    needs = sum(share.size_bytes for share in slack)
+    outside = max(needs, min(allowance + reserve, (before_load - weighed) // 2))
     fraction = 1 - outside / before_load if before_load else 0.0
     return max(0.001, min(_MOST_FRACTION, int(fraction * 1000) / 1000))
 
@@ -184,9 +207,8 @@ def _settings(
 ) -> PoolSettings:
     pins = wish.pins
     asked = pins.text("kv_cache_dtype", wish.goal.kv_dtype or "auto")
-    replay = "mem_fraction_static" in pins.values  # a known start: what is not pinned was left at its default
-    window_ratio = None if replay else sglang_rules.good_window_ratio(model, context)
-    state_ratio = pool.good_state_ratio(model, arrangement, context=None if replay else wish.goal.context)
+    window_ratio = None if pins.replays else sglang_rules.good_window_ratio(model, context)
+    state_ratio = pool.good_state_ratio(model, arrangement, context=None if pins.replays else wish.goal.context)
     return PoolSettings(
         arrangement=arrangement,
         kv_dtype=sglang_rules.default_kv_dtype(model, arch) if asked == "auto" else asked,

@@ -60,13 +60,13 @@ def doubt(gpu: Gpu) -> int:
 
 
 def allowance(gpu: Gpu, model: Model) -> int:
-    """What may stay outside the static fraction: grows slowly with the card, so that a larger one never holds less.
+    """What may stay outside the static fraction: grows slowly with what is free, so that more never holds less.
 
     2.9 GiB of 24, 6.0 of 80, 9.3 of 141: what recorded successful starts left free, where SGLang's own default keeps
     7.1, 13.6 and 13.9.
     """
     shared = _PROCESSES if gpu.arch in _UNIFIED else 0
-    return int(1.6 * GIB + 0.055 * gpu.total_bytes) + shared + _images(model)
+    return int(1.6 * GIB + 0.055 * gpu.free_bytes) + shared + _images(model)
 
 
 def _images(model: Model) -> int:
@@ -103,14 +103,14 @@ def slack(
         Share(
             name="activations and safety",
             size_bytes=safety(gpu) + _images(model) + (0 if tier.prefill_graph else activations),
-            basis="1 GiB + 2 % of the card; eager prefill, images",
+            basis="1 GiB + 2 % of what is free; eager prefill, images",
         ),
     )
 
 
 def safety(gpu: Gpu) -> int:
     """What is kept free for what no prior covers: JIT kernels, cuBLAS workspaces, late NCCL channels."""
-    return GIB + gpu.total_bytes // 50
+    return GIB + gpu.free_bytes // 50
 
 
 def activation(model: Model, tokens: int, arrangement: Arrangement) -> int:

@@ -10,9 +10,10 @@ from llmserve.plan.pins import Pins
 
 
 def no_room(
-    model: Model, gpus: tuple[Gpu, ...], before_load: int, weighed: int, slack: int, pins: Pins, *, missing: int
+    model: Model, gpus: tuple[Gpu, ...], before_load: int, weighed: int, slack: int, pins: Pins
 ) -> DoesNotFitError:
     each = f"on each of {len(gpus)} × {gpus[0].name}" if len(gpus) > 1 else f"on {gpus[0].name}"
+    missing = max(1, weighed + slack - before_load)
     data = {"missing_bytes": missing, "weight_bytes": weighed, "free_bytes": before_load}
     asked = pins.values.get("mem_fraction_static")
     if asked:

@@ -23,6 +23,22 @@ _EXTRA_BUFFER = (
     "BailingMoeV3", "Jet", "InternS2",
 )  # fmt: skip
 
+QUANTIZATIONS = frozenset(
+    (
+        "auto-round", "awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fbgemm_fp8", "fp8", "gguf", "gptq",
+        "gptq_marlin", "humming", "modelopt", "modelopt_fp4", "modelopt_fp8", "modelopt_mixed", "modelslim",
+        "moe_wna16", "mxfp4", "mxfp8", "petit_nvfp4", "quark", "quark_int4fp8_moe", "quark_mxfp4", "w4afp8", "w8a8_fp8", "w8a8_int8",
+    )
+)  # fmt: skip
+"""What a checkpoint may be quantised by: SGLang's own ``--quantization``, less what it does while loading."""
+
+CAPABILITY = {
+    "fp8": 80, "fbgemm_fp8": 80, "modelopt_fp8": 89, "modelopt_fp4": 80, "modelopt_mixed": 80, "mxfp4": 80, "mxfp8": 89,
+    "compressed-tensors": 75, "awq": 75, "awq_marlin": 80, "gptq_marlin": 80, "w8a8_int8": 75, "w8a8_fp8": 89,
+    "w4afp8": 90, "petit_nvfp4": 80,
+}  # fmt: skip
+"""The oldest NVIDIA GPU (compute capability x 10) that a quantisation runs on (``get_min_capability``)."""
+
 CPU_SLOTS = 3
 """States for each running request on a CPU, whose platform has no snapshots of states (strategy ``no_buffer``)."""
 
