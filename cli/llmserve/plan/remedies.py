@@ -91,13 +91,16 @@ def _variants(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternativ
     """Quantised checkpoints of the same model; their sizes are the recipe's figures."""
     for variant in model.variants:
         if variant.size_bytes and _serves(machine, variant) and variant.size_bytes < model.weight_bytes:
-            factor = variant.size_bytes / model.weight_bytes
-            layout = _try(scaled(model, factor), machine, wish)
-            if layout:
-                why = (
-                    f"{gib(variant.size_bytes)} instead of {gib(model.weight_bytes)}, {layout.pool.tokens:,} tokens fit"
-                )
-                yield Alternative(what=f"The quantised {variant.repo}", why=why, options=(str(variant.repo),))
+            smaller = scaled(model, variant.size_bytes / model.weight_bytes)
+            sizes = f"{gib(variant.size_bytes)} instead of {gib(model.weight_bytes)}"
+            what, repo = f"The quantised {variant.repo}", str(variant.repo)
+            if layout := _try(smaller, machine, wish):
+                why = f"{sizes}, {layout.pool.tokens:,} tokens fit"
+                yield Alternative(what=what, why=why, options=(repo,))
+            elif layout := _try(smaller, machine, replace(wish, goal=replace(wish.goal, concurrency=None))):
+                fits = layout.fit.concurrency
+                why = f"{sizes}, and {fits} of the {wish.goal.concurrency} requests fit"
+                yield Alternative(what=what, why=why, options=(repo, f"--concurrency {fits}"))
 
 
 def _serves(machine: Machine, variant: Source) -> bool:
@@ -130,7 +133,7 @@ def _copy(gpu: Gpu, number: int, cards: tuple[Gpu, ...]) -> Gpu:
 
 def _more_nodes(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternative]:
     for nodes in (2, 3, 4, 6, 8):
-        if wish.goal.nodes == 1:
+        if wish.goal.nodes == 1 and len(parallel.usable(machine)) > 1:
             layout = _try(model, machine, replace(wish, goal=replace(wish.goal, nodes=nodes)))
             if layout:
                 why = f"{layout.pool.tokens:,} tokens fit with the layers split over them"
