@@ -30,7 +30,9 @@ def _memory(layout: Layout) -> tuple[Term, ...]:
             name="slack needed", value=f"{sum(size for _, size in needs):.2f} GiB",
             formula=" + ".join(f"{size:.2f} {name}" for name, size in needs),
         ),
-        Term(name="slack allowed", value=f"{layout.allowance / GIB:.2f} GiB", formula="1.6 GiB + 5.5 % of what is free"),
+        Term(
+            name="slack allowed", value=f"{layout.allowance / GIB:.2f} GiB", formula="1.6 GiB + 5.5 % of what is free"
+        ),
         Term(name="static fraction", value=f"{layout.fraction:.3f}", formula=fraction),
         Term(
             name="left for the cache", value=f"{layout.rest / GIB:.2f} GiB",

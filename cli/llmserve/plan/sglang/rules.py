@@ -27,7 +27,8 @@ QUANTIZATIONS = frozenset(
     (
         "auto-round", "awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fbgemm_fp8", "fp8", "gguf", "gptq",
         "gptq_marlin", "humming", "modelopt", "modelopt_fp4", "modelopt_fp8", "modelopt_mixed", "modelslim",
-        "moe_wna16", "mxfp4", "mxfp8", "petit_nvfp4", "quark", "quark_int4fp8_moe", "quark_mxfp4", "w4afp8", "w8a8_fp8", "w8a8_int8",
+        "moe_wna16", "mxfp4", "mxfp8", "petit_nvfp4", "quark", "quark_int4fp8_moe", "quark_mxfp4",
+        "w4afp8", "w8a8_fp8", "w8a8_int8",
     )
 )  # fmt: skip
 """What a checkpoint may be quantised by: SGLang's own ``--quantization``, less what it does while loading."""
