@@ -92,10 +92,7 @@ def _parse(path: Path) -> Machine:
         raise FileNotFoundError(2, "there is no such file" if not path.exists() else "it is not a file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("it is too large to be a machine profile")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-        raise ValueError(f"it has format {content['format']!r}, and this llmserve reads {FORMAT}")
-    machine = from_json(Machine, content)
+    machine = from_json(Machine, json.loads(path.read_text(encoding="utf-8")))
     if problem := next(problems(machine), None):
         raise ValueError(problem)
     return machine

@@ -193,11 +193,12 @@ def _slack(
 def _fraction(before_load: int, weighed: int, slack: tuple[Share, ...], allowance: int) -> float:
     """The largest static fraction that leaves the slack, rounded down to SGLang's three decimals.
 
-    The allowance is more than the slack on most cards; it never takes more than half of what the weights leave.
+    The allowance is more than the slack on most cards. Where the weights leave little it is scaled down so that the
+    fraction stays the same: a fraction that falls while memory grows would shrink the pool at each of its steps.
     """
     reserve = sum(share.size_bytes for share in slack if share.name == "reserve")
     needs = sum(share.size_bytes for share in slack)
-    outside = max(needs, min(allowance + reserve, (before_load - weighed) // 2))
+    outside = max(needs, min(allowance + reserve, before_load * needs // max(1, needs + weighed)))
     fraction = 1 - outside / before_load if before_load else 0.0
     return max(0.001, min(_MOST_FRACTION, int(fraction * 1000) / 1000))
 
