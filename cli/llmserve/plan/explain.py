@@ -10,7 +10,7 @@ from llmserve.output import ledger
 from llmserve.output.ledger import Look
 from llmserve.output.text import gib
 from llmserve.plan import pictures, users
-from llmserve.plan.plan import Plan
+from llmserve.plan.plan import Alternative, Plan
 
 ENGINES = {"sglang": "SGLang", "llamacpp": "llama.cpp"}
 _BASIS = {"headers": "from tensor headers", "config": "computed from config.json", "recipe": "computed from the recipe"}
@@ -22,7 +22,15 @@ def verdict(plan: Plan) -> str:
     """One sentence: what fits where, and for how many users."""
     context = f"{plan.context:,} tokens"
     many = f"one request of {context}" if plan.concurrency == 1 else f"{plan.concurrency} requests of {context} at once"
-    return f"{plan.model} fits on {where(plan)} with {ENGINES[plan.engine]}: {many}."
+    return f"{plan.model} {_surely(plan)} on {where(plan)} with {ENGINES[plan.engine]}: {many}."
+
+
+def _surely(plan: Plan) -> str:
+    """How sure it is: the low end of the band decides, not the middle."""
+    pools = plan.data_parallel * plan.attention_data_parallel
+    least = plan.predicted.band[0] * pools
+    short = any(share.basis.startswith("all that is left") for share in plan.ledger)
+    return "fits" if least >= plan.wanted_tokens and not short else "probably fits"
 
 
 def where(plan: Plan) -> str:
@@ -44,10 +52,14 @@ def describe(plan: Plan, model: Model | None = None, *, look: Look | None = None
         pictures.users(users.table(plan, model), look) if model else [],
         _section("Settings and why", [(_setting(f.name, f.value), f.reason) for f in plan.flags], look),
         _arithmetic(plan, look) if arithmetic else [],
-        _section("Not chosen", [(one.what, one.why) for one in plan.rejected], look),
+        _section("Not chosen", [(one.what, _why(one)) for one in plan.rejected], look),
         _notes(plan.notes, look),
     ]
     return _joined(parts, look)
+
+
+def _why(one: Alternative) -> str:
+    return f"{one.why} ({' '.join(one.options)})" if one.options else one.why
 
 
 def changes(alternatives: Sequence[Mapping[str, Any]], look: Look | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmserve.errors import DoesNotFitError
+from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Model
 from llmserve.output.text import GIB, gib
@@ -36,6 +36,12 @@ class Budget:
 
 def llamacpp(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
     """llama.cpp: the context is allocated at the start, exactly as long as it is told."""
+    _refuse_gpu_wishes(goal)
+    if goal.fixed or goal.kv_dtype not in (None, "auto"):
+        raise UsageError(
+            f"llama.cpp takes no {'--fixed' if goal.fixed else '--kv-dtype'}.",
+            hint="Give `llmserve up` its own flags after --, such as -- --threads 8.",
+        )
     parallel = goal.concurrency or _REQUESTS
     longest = min(goal.context or _CONTEXT, model.context_length)
     budget = _budget(model, machine, goal, _llamacpp_needs(model, longest, parallel))
@@ -78,6 +84,7 @@ def _llamacpp_caches(model: Model, left: int, shape: Fit) -> _Caches:
 
 def sglang(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan:
     """SGLang on the CPU: the pool is capped, or it would fill most of the host's memory."""
+    _refuse_gpu_wishes(goal)
     pins = Pins.of(goal.fixed)
     budget = _budget(model, machine, goal, [_processes()])
     settings = PoolSettings(kv_dtype=model.dtype, max_running_requests=_REQUESTS)
@@ -144,6 +151,17 @@ def _budget(model: Model, machine: Machine, goal: Goal, needs: list[Share]) -> B
         hint="Use a smaller model (`llmserve models`) or free some memory (`llmserve doctor` shows who holds it).",
         data={"missing_bytes": -budget.left, "weight_bytes": model.weight_bytes, "free_bytes": budget.free},
     )
+
+
+def _refuse_gpu_wishes(goal: Goal) -> None:
+    """Wishes that a CPU cannot grant are refused, not forgotten."""
+    named = (("--gpus", goal.gpus), ("--hicache", goal.host_cache_bytes), ("--nodes", goal.nodes > 1))
+    for option, given in named:
+        if given:
+            raise UsageError(
+                f"{option} is for GPUs, and this plan is for a CPU.",
+                hint=f"Leave {option} out, or plan for another machine with --machine.",
+            )
 
 
 def _reserve(machine: Machine) -> int:

@@ -111,6 +111,7 @@ class Plan:
     per device, averaged over pools of different length. Sizes of the parallel arrangement are numbers of GPUs:
     ``tensor_parallel`` x ``pipeline_parallel`` x ``data_parallel`` are used; ``attention_data_parallel`` and
     ``expert_parallel`` divide the tensor-parallel group. ``nodes`` machines of this kind are needed.
+    ``wanted_tokens`` is what has to fit: the context, for as many requests as were asked for, or for one.
     ``architecture`` is the model's, ``machine`` the kind of hardware used (``calibration.machine_key``).
     """
 
@@ -134,6 +135,7 @@ class Plan:
     expert_parallel: int = 1
     nodes: int = 1
     kv_dtype: str = "bfloat16"
+    wanted_tokens: int = 0
     weights_basis: Literal["headers", "config", "recipe"] = "headers"
     rejected: tuple[Alternative, ...] = ()
     terms: tuple[Term, ...] = ()

@@ -16,6 +16,7 @@ from llmserve.plan.sglang.layout import Layout, Wish
 from llmserve.plan.shape import SMALLEST_CONTEXT
 from llmserve.records import to_json
 
+_USEFUL = 8192  # tokens: with less than this a server is of little use
 _NATIVE_FP8 = ("sm_89", "sm_90", "sm_10", "sm_12", "gfx94", "gfx95")
 
 
@@ -94,8 +95,9 @@ def _variants(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternativ
             smaller = scaled(model, variant.size_bytes / model.weight_bytes)
             sizes = f"{gib(variant.size_bytes)} instead of {gib(model.weight_bytes)}"
             what, repo = f"The quantised {variant.repo}", str(variant.repo)
-            if layout := _try(smaller, machine, wish):
-                why = f"{sizes}, {layout.pool.tokens:,} tokens fit"
+            if (layout := _try(smaller, machine, wish)) and layout.pool.tokens >= _USEFUL:
+                count = len(layout.gpus)
+                why = f"{sizes}, {layout.pool.tokens:,} tokens fit on {count} GPU{'s' * (count > 1)}"
                 yield Alternative(what=what, why=why, options=(repo,))
             elif layout := _try(smaller, machine, replace(wish, goal=replace(wish.goal, concurrency=None))):
                 fits = layout.fit.concurrency

@@ -62,7 +62,7 @@ def _tried(
             layouts.append(work_out(model, group, arrangement, wish))
         except DoesNotFitError as error:
             rejected.append(Alternative(what=name(group, arrangement), why=_short(error)))
-            refusal = error if refusal is None or _missing(error) <= _missing(refusal) else refusal
+            refusal = error if refusal is None or _distance(error) <= _distance(refusal) else refusal
     return layouts, [*rejected, *_ruled_out(model, machine, wish)], refusal
 
 
@@ -185,13 +185,13 @@ def _ruled_out(model: Model, machine: Machine, wish: Wish) -> Iterator[Alternati
         return
     for group in parallel.groups(machine):
         problem = parallel.violation(model, Arrangement(tensor_parallel=len(group)))
-        if problem and len(group) in (2, 4, 8) and wish.goal.gpus in (None, len(group)):
+        if problem and (wish.goal.gpus == len(group) or (wish.goal.gpus is None and len(group) in (2, 4, 8))):
             yield Alternative(what=f"tensor parallelism over {len(group)} × {group[0].name}", why=problem)
 
 
-def _missing(error: DoesNotFitError) -> float:
-    """GiB that are missing; what is not a matter of memory comes last."""
-    return float(error.data.get("missing_bytes") or math.inf)
+def _distance(error: DoesNotFitError) -> tuple[bool, float]:
+    """How far off: where the weights fit is nearer than where they do not, and what is no matter of memory last."""
+    return "kv_tokens_that_fit" not in error.data, float(error.data.get("missing_bytes") or math.inf)
 
 
 def _short(error: DoesNotFitError) -> str:

@@ -33,7 +33,8 @@ def plan(
         kv_bytes_per_token=-(-int(filled.cell * 1000) // 1000), kv_dtype=layout.settings.kv_dtype,
         predicted=_prediction(layout), memory_bytes=layout.free, ledger=ledgers[layout.tightest.uuid],
         flags=flags.sglang_gpu(model, layout, wish, why=why), notes=_notes(model, layout),
-        weights_basis=model.basis, rejected=rejected, terms=arithmetic.terms(model, layout),
+        weights_basis=model.basis, wanted_tokens=layout.fit.context * (wish.goal.concurrency or 1),
+        rejected=rejected, terms=arithmetic.terms(model, layout),
         architecture=model.architecture, nodes=layout.nodes, machine=machine_key([gpu.name for gpu in layout.gpus]),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from llmserve.plan.sglang.band import band
 from llmserve.plan.sglang.memory import Tier
 from llmserve.plan.sglang.no_room import no_room
 from llmserve.plan.sglang.pool import Pool, PoolSettings
-from llmserve.plan.shape import Fit, fit
+from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
 
 MOST_CONTEXT = 262_144
 """Context that is planned for when nobody asked for more: tables grow with it, and few requests are longer."""
@@ -111,7 +111,8 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
     filled, settings = _fill(model, rest, settings, pins)
     if filled is None or filled.tokens < 1:
         needed = sum(share.size_bytes for share in slack)
-        raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins)
+        cache = _wanted_cache(model, goal, arrangement, settings)
+        raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins, cache=cache)
     checks.requests(filled)
     checks.slack(model, before_load, rest, weighed.size_bytes, fraction)
     shape = fit(
@@ -127,6 +128,14 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
         solved="mem_fraction_static" not in pins.values, allowance=memory.allowance(tightest, model),
         weight_factor=0.0 if "weights_gib" in pins.values else wish.calibration.weight_factor or 1.0,
     )  # fmt: skip
+
+
+def _wanted_cache(model: Model, goal: Goal, arrangement: Arrangement, settings: PoolSettings) -> int:
+    """Bytes of KV cache per GPU that the goal asks for; what the smallest useful context takes if it asks for none."""
+    full, window = pool.cells(model, settings)
+    pools = arrangement.attention_data_parallel * arrangement.data_parallel
+    share = -(-(goal.concurrency or 1) // pools)
+    return int((goal.context or min(SMALLEST_CONTEXT, model.context_length)) * share * (full or window))
 
 
 def _fill(model: Model, rest: int, settings: PoolSettings, pins: Pins) -> tuple[Pool | None, PoolSettings]:

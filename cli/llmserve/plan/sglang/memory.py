@@ -103,7 +103,9 @@ def slack(
         Share(
             name="activations and safety",
             size_bytes=safety(gpu) + _images(model) + (0 if tier.prefill_graph else activations),
-            basis="1 GiB + 2 % of what is free; eager prefill, images",
+            basis="1 GiB + 2 % of what is free"
+            + ("" if tier.prefill_graph else "; eager prefill")
+            + ("; images" if model.vision else ""),
         ),
     )
 

@@ -10,10 +10,10 @@ from llmserve.plan.pins import Pins
 
 
 def no_room(
-    model: Model, gpus: tuple[Gpu, ...], before_load: int, weighed: int, slack: int, pins: Pins
+    model: Model, gpus: tuple[Gpu, ...], before_load: int, weighed: int, slack: int, pins: Pins, *, cache: int
 ) -> DoesNotFitError:
     each = f"on each of {len(gpus)} × {gpus[0].name}" if len(gpus) > 1 else f"on {gpus[0].name}"
-    missing = max(1, weighed + slack - before_load)
+    missing = max(1, weighed + slack + cache - before_load)
     data = {"missing_bytes": missing, "weight_bytes": weighed, "free_bytes": before_load}
     asked = pins.values.get("mem_fraction_static")
     if asked:
@@ -25,7 +25,8 @@ def no_room(
             data=data | {"minimum_mem_fraction_static": round(least, 4)},
         )
     return DoesNotFitError(
-        f"{model.name} needs {gib(weighed + slack)} {each} for weights ({gib(weighed)}) and the engine's own needs; "
+        f"{model.name} needs {gib(weighed + slack + cache)} {each}: {gib(weighed)} for weights, {gib(cache)} for "
+        f"the KV cache and {gib(slack)} for the engine; "
         f"{gib(before_load)} are free, {gib(missing)} are missing.",
         hint="Use a smaller model (`llmserve models`) or free some memory (`llmserve doctor` shows who holds it).",
         data=data,
