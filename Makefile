@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-engine lint format bench bench-plan wheel picture clean
+.PHONY: help up test test-unit test-faults test-engine lint format bench bench-plan bench-pull wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,11 +16,14 @@ up: $(READY) ## Set up and serve the best model for this machine
 	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
 test: lint $(SGLANG_READY) ## Set up everything, real engines included, and run all tests
-	@echo "--- tests: unit, then real engines (llama.cpp and SGLang on the CPU)"
-	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/engine
+	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/engine
 
 test-unit: $(READY) ## Run the tests that need no engine, in seconds
 	@$(BIN)/python -m pytest -q tests/unit
+
+test-faults: $(READY) ## Run downloads against a hub, a disk and a user that do everything wrong
+	@$(BIN)/python -m pytest -q tests/faults
 
 test-engine: $(SGLANG_READY) ## Run the tests against real engines
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/engine
@@ -39,6 +42,9 @@ bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the 
 
 bench-plan: $(READY) ## Compare the planner with recorded start-ups, and with other rules on the same cases
 	@$(BIN)/python -m pytest tests/bench/test_plan_accuracy.py -s
+
+bench-pull: $(READY) ## Compare downloads with those of the hub's own client
+	@$(BIN)/python -m pytest tests/bench/test_pull.py -s
 
 wheel: $(READY) ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist

@@ -33,6 +33,11 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs", "Show what a server printed."),
     "down": Entry("down", "Stop servers and leave nothing behind."),
     "models": Entry("models", "List the models that llmserve knows by name."),
+    "pull": Entry("pull", "Fetch a model's files, whole and verified, without serving it."),
+    "ls": Entry("ls", "List the models on this disk, and what uses them."),
+    "rm": Entry("rm", "Remove models from this disk."),
+    "prune": Entry("prune", "Remove models that nobody has used for long."),
+    "verify": Entry("verify", "Check a model's files on this disk against their hashes."),
     "doctor": Entry("doctor", "Show what this machine has, and what that means for serving."),
     "engine": Entry("engine", "Install, list and remove inference engines."),
 }

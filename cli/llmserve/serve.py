@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmserve import engine as engines
 from llmserve import history, models
@@ -22,6 +22,9 @@ from llmserve.plan import choose, defaults, explain, parallel
 from llmserve.plan.plan import EngineName, Goal, Plan
 from llmserve.plan.sglang import rules
 
+if TYPE_CHECKING:
+    from llmserve.models.hub.progress import Event
+
 STEPS = ("resolve", "plan", "fetch", "start", "load", "KV cache", "graphs", "warm-up", "ready")
 """What a start goes through, as it is shown."""
 
@@ -32,7 +35,10 @@ _SLOWEST_LOAD = 50e6  # bytes/s: a network disk on a bad day
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the user asked for. ``timeout`` in seconds (None: by size); ``extra`` goes to the engine untouched."""
+    """What the user asked for. ``timeout`` in seconds (None: by size); ``extra`` goes to the engine untouched.
+
+    With ``planning`` nothing will be started, so that weights out of reach may be described by a recipe.
+    """
 
     ref: str | None
     engine: str
@@ -44,6 +50,7 @@ class Order:
     timeout: float | None
     machine: Machine
     revision: str | None = None
+    planning: bool = False
     extra: tuple[str, ...] = ()
 
 
@@ -68,7 +75,7 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     steps.begin("resolve", order.ref or "choosing a model")
     candidate, why = _candidate(order)
     name, reason = choose.choose_engine(candidate, order.machine, wish=order.engine)
-    model = models.describe(candidate, choose.FORMAT[name])
+    model = models.describe(candidate, choose.FORMAT[name], planning=order.planning)
     steps.finish("resolve", _summary(model))
     steps.begin("plan")
     plan, environment = _plan(order, model, name, reason)
@@ -115,19 +122,23 @@ def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> l
         _refuse_missing(prepared.plan)
     ports.check_port(order.host, order.port)
     steps.begin("fetch", "in place" if not prepared.model.missing_bytes else gib(prepared.model.missing_bytes))
-    path = models.fetch(prepared.model, lambda done, total, detail: steps.update(
-        "fetch", detail=detail, done=done, total=total, unit="B"
+    path = models.fetch(prepared.model, lambda event: steps.update(
+        "fetch", detail=event.note or _in_work(event), done=event.done_bytes, total=event.total_bytes, unit="B",
+        rate=event.rate, eta=event.eta_seconds,
     ))  # fmt: skip
     steps.finish("fetch")
     steps.begin("start", f"{prepared.plan.engine} {prepared.environment.version if prepared.environment else ''}")
 
     def make(name: str, folder: Path, port: int) -> tuple[Server, Launch]:
-        return _server(order, prepared, name=name, folder=folder, port=port), command(
-            order, prepared, port=port, path=str(path)
-        )
+        server = _server(order, prepared, name=name, folder=folder, port=port)
+        return replace(server, weights=str(path)), command(order, prepared, port=port, path=str(path))
 
     wish = launch.Wish(name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model))
     return launch.start(keeper, make, wish, model=prepared.served_name, api_key=order.api_key)
+
+
+def _in_work(event: Event) -> str:
+    return event.files[0][0] if len(event.files) == 1 else f"{len(event.files)} files at once" if event.files else ""
 
 
 def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch:
@@ -159,10 +170,14 @@ def report(steps: Steps, progress: dict[str, Any]) -> None:
 
 def _candidate(order: Order) -> tuple[Candidate, str]:
     if order.ref is not None:
-        return models.resolve(order.ref, revision=order.revision), ""
-    best = defaults.best(models.default_candidates(), order.machine)
+        return models.resolve(order.ref, revision=order.revision, planning=order.planning), ""
+    known = models.default_candidates()
+    best = defaults.best(known, order.machine)
     if best and (models.is_cached(best) or models.reachable()):
         return best, f"{best.name} is the best of the known models for this machine."
+    here = defaults.best([candidate for candidate in known if models.is_cached(candidate)], order.machine)
+    if here:
+        return here, f"{here.name} is the best of the known models that are on this disk; the hub cannot be reached."
     reason = "no known model fits this machine" if best is None else f"the hub ({models.hub_url()}) cannot be reached"
     return models.resolve("tiny"), f"A built-in stand-in is served, since {reason}."
 

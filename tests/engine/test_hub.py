@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
+import huggingface_hub
 import pytest
 
 from llmserve import models
 from tests.engine.conftest import Cli
 from tests.fakes.hub import FakeHub, Repo, folder
+from tests.fakes.scripted import black_hole
 
 pytestmark = pytest.mark.engine
 
@@ -46,6 +49,27 @@ def test_a_repository_is_described_fetched_served_and_served_again_without_the_h
     assert again["status"] == "ok", again
     assert online.run("down").returncode == 0
     assert len(hub.requests) == asked
+
+
+def test_a_cached_model_starts_as_fast_without_a_hub_as_offline(online: Cli, hub: FakeHub) -> None:
+    """Whatever tool cached it. A hub that swallows everything costs no time, since it is not asked."""
+    huggingface_hub.snapshot_download("org/tiny-GGUF", cache_dir=online.home / "hf" / "hub", endpoint=hub.url)
+    asked = len(hub.requests)
+
+    def took(**env: str) -> float:
+        online.env |= env
+        began = time.monotonic()
+        started = online.json("up", "org/tiny-GGUF", "-d", "--port", "0")
+        ended = time.monotonic()
+        assert started["status"] == "ok", started
+        assert online.run("down").returncode == 0
+        return ended - began
+
+    took()  # what a first start builds is there afterwards
+    assert len(hub.requests) == asked
+    offline = took(HF_HUB_OFFLINE="1")
+    with black_hole() as url:
+        assert took(HF_HUB_OFFLINE="", HF_ENDPOINT=url) < offline + 1
 
 
 def test_a_plan_fetches_headers_alone(online: Cli, hub: FakeHub) -> None:

@@ -21,6 +21,7 @@ from llmserve.hardware.checks import Check, Verdict, examine
 from llmserve.hardware.disks import expanded, hub_home
 from llmserve.hardware.machine import Machine
 from llmserve.hardware.probe import reason
+from llmserve.models.hub import settings as hub_settings
 from llmserve.output.text import printable
 from llmserve.records import from_json, to_json
 from llmserve.result import Result
@@ -119,12 +120,12 @@ def _known_engines() -> Mapping[str, Any]:
 
 def setting_checks(environment: Mapping[str, str]) -> Iterator[Check]:
     """Hub settings, whether a token is there (never which), and the variables that choose GPUs."""
-    endpoint = _without_login(environment.get("HF_ENDPOINT") or "https://huggingface.co")
-    offline = environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    endpoint = hub_settings.shown((environment.get("HF_ENDPOINT") or hub_settings.DEFAULT_ENDPOINT).partition("?")[0])
+    offline = hub_settings.offline_variable(environment)
     token = token_source(environment)
     yield _setting("hub", f"{endpoint}, HF_HOME {hub_home(environment)}")
     if offline:
-        yield _setting("offline", "HF_HUB_OFFLINE is set: only models in the cache can be served")
+        yield _setting("offline", f"{offline} is set: only models in the cache can be served")
     yield _setting("token", f"configured in {token}" if token else "none; gated models need one (`hf auth login`)")
     given = [f"{name}={environment[name]}" for name in visibility.VARIABLES if name in environment]
     yield _setting("variables", ", ".join(given) or "none that chooses GPUs")
@@ -184,10 +185,6 @@ def _summary(checks: list[Check]) -> str:
     said = [f"{bad} bad"] if bad else []
     said += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
     return f"{', '.join(said)}: see the lines with ->."
-
-
-def _without_login(url: str) -> str:
-    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
 def _without_home(text: str) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from llmserve import hardware, serve
 from llmserve.commands import card, goal_options
+from llmserve.commands.ask_token import with_access
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
 from llmserve.engine import keys, ports, registry
@@ -99,10 +100,13 @@ def up(
     order = serve.Order(
         ref=model, engine=engine, goal=goal, host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
+        planning=dry_run,
         machine=hardware.load(machine) if machine else hardware.detect(),
     )  # fmt: skip
     with _signals():
-        return _dry_run(order, output, profile=bool(machine)) if dry_run else _serve(order, output, detach=detach)
+        if dry_run:
+            return _dry_run(order, output, profile=bool(machine))
+        return with_access(output, lambda: _serve(order, output, detach=detach), foreground=not detach)
 
 
 def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:

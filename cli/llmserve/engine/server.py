@@ -23,7 +23,8 @@ class Server:
     ``keeper`` is llmserve's process beside the engine, ``process`` the engine's first one (None before it exists).
     Times are seconds since the epoch. ``directory`` holds the log, this record, and the key if there is one;
     ``temporary`` is the engine's folder for temporary files. ``extra_flags`` are the names of the engine flags that the
-    user added to the plan's.
+    user added to the plan's. ``weights`` is the file or folder that the engine loads (None: an earlier version wrote
+    this).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Server:
     facts: Facts | None = None
     error: dict[str, Any] | None = None
     extra_flags: tuple[str, ...] = ()
+    weights: str | None = None
     version: int = RECORD_VERSION
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,9 +16,6 @@ when no hub can be asked."""
 Task = Literal["generate", "embed", "reward"]
 
 Format = Literal["safetensors", "gguf"]
-
-Progress = Callable[[int, int, str], None]
-"""Told during a download: bytes done, bytes in all, and what is being fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,7 @@ class Recipe:
 
     ``parameters``, ``context`` (tokens) and ``minimum_gb`` are for people; the plan reads the model's own headers.
     ``minimum_gb`` is the memory of the smallest GPU, or set of GPUs, for the first source and a few requests.
+    ``ungated`` is a copy of a gated repository that asks for no token: it is offered, and never taken unasked.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Recipe:
     minimum_gb: int
     aliases: tuple[str, ...] = ()
     gated: bool = False
+    ungated: str | None = None
     rank: int = 0
     task: Task = "generate"
     tool_call_parser: str | None = None
@@ -139,8 +141,8 @@ _FAMILIES = {
 def _by_repo(repo: str) -> Recipe | None:
     wanted = normal(repo)
     for recipe in catalogue():
-        known = (*recipe.repos, *(variant.repo for variant in recipe.variants), *recipe.aliases)
-        if any(normal(name) == wanted for name in known):
+        known = (*recipe.repos, *(variant.repo for variant in recipe.variants), *recipe.aliases, recipe.ungated)
+        if any(name and normal(name) == wanted for name in known):
             return recipe
     return None
 

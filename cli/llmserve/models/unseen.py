@@ -15,7 +15,8 @@ from llmserve.models.model import Candidate, Model, Source
 from llmserve.models.tensors import TensorGroup
 
 OUT_OF_REACH = (
-    "hub_offline", "hub_unreachable", "hub_interrupted", "hub_rate_limit", "gated", "token_rejected", "forbidden",
+    "hub_offline", "hub_unreachable", "hub_interrupted", "hub_rate_limit", "hub_bad_answer", "gated", "token_rejected",
+    "forbidden",
 )  # fmt: skip
 """The errors after which a recipe's figures may stand in for what a hub would have said."""
 

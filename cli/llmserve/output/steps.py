@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+_BAR = 20
+
 State = Literal["waiting", "running", "done", "skipped", "failed"]
 
 _GLYPHS = {
@@ -25,7 +27,10 @@ _GLYPHS = {
 
 @dataclass
 class Step:
-    """One step: seconds it took, and ``done`` of ``total`` in ``unit`` where there is a quantity."""
+    """One step: seconds it took, and ``done`` of ``total`` in ``unit`` where there is a quantity.
+
+    ``rate`` is in bytes per second and ``eta`` in seconds, where they are known; both are shown while the step runs.
+    """
 
     name: str
     state: State = "waiting"
@@ -35,6 +40,8 @@ class Step:
     done: float | None = None
     total: float | None = None
     unit: str = ""
+    rate: float | None = None
+    eta: float | None = None
 
     @property
     def elapsed(self) -> float:
@@ -47,6 +54,18 @@ class Step:
         if self.unit == "B":
             return f"{gib(self.done)} of {gib(self.total)}"
         return f"{self.done:,.0f} of {self.total:,.0f}{self.unit and ' ' + self.unit}"
+
+    @property
+    def facts(self) -> str:
+        """All that is known of it beside its name and its time."""
+        running = self.state == "running"
+        return " · ".join(filter(None, (self.detail, self.amount, pace(self.rate, self.eta) if running else "")))
+
+
+def pace(rate: float | None, eta: float | None) -> str:
+    """``61.2 MiB/s · 3 min 20 s left``; nothing before there is a rate."""
+    left = f" · {duration(eta)} left" if eta is not None else ""
+    return f"{gib(rate)}/s{left}" if rate else ""
 
 
 @dataclass
@@ -80,14 +99,22 @@ class Steps:
         self.changed(step)
 
     def update(
-        self, name: str, *, detail: str = "", done: float | None = None, total: float | None = None, unit: str = ""
+        self,
+        name: str,
+        *,
+        detail: str = "",
+        done: float | None = None,
+        total: float | None = None,
+        unit: str = "",
+        rate: float | None = None,
+        eta: float | None = None,
     ) -> None:
-        """Report within a step (begun if it was not): text, or a quantity."""
+        """Report within a step (begun if it was not): text, or a quantity and how fast it grows."""
         self.begin(name)
         step = self.steps[name]
         step.detail = printable(detail) or step.detail
         if done is not None:
-            step.done, step.total, step.unit = done, total, unit
+            step.done, step.total, step.unit, step.rate, step.eta = done, total, unit, rate, eta
         self.changed(step)
 
     def finish(self, name: str, detail: str = "") -> None:
@@ -112,7 +139,7 @@ class Steps:
 class PlainSteps(Steps):
     """A line for each step that ended, and one every ``every`` seconds for a long one."""
 
-    def __init__(self, names: tuple[str, ...], stream: TextIO, *, every: float = 10.0) -> None:
+    def __init__(self, names: tuple[str, ...], stream: TextIO, *, every: float = 5.0) -> None:
         super().__init__(names)
         self._stream, self._every, self._last = stream, every, time.monotonic()
 
@@ -121,9 +148,8 @@ class PlainSteps(Steps):
         if step.state == "running" and now - self._last < self._every:
             return
         self._last = now
-        facts = " · ".join(filter(None, (step.detail, step.amount)))
         mark = {"done": "", "failed": "failed", "running": "…"}.get(step.state, "")
-        line = f"{step.name:<9} {duration(step.elapsed):>10} {mark}{' ' if mark else ''} {facts}"
+        line = f"{step.name:<9} {duration(step.elapsed):>10} {mark}{' ' if mark else ''} {step.facts}"
         self._stream.write(line.rstrip() + "\n")
         self._stream.flush()
 
@@ -159,10 +185,10 @@ class LiveSteps(Steps):
         for step in self.steps.values():
             glyph, style = _GLYPHS[step.state]
             took = duration(step.elapsed) if step.started else ""
-            text = Text(" · ".join(filter(None, (step.detail, step.amount))), overflow="ellipsis", no_wrap=True)
+            text = Text(step.facts, overflow="ellipsis", no_wrap=True)
             row: list[Any] = [Text(f"{glyph} {step.name}", style=style), Text(took, justify="right"), text]
             if step.state == "running" and step.done is not None and step.total:
-                row.append(ProgressBar(total=step.total, completed=step.done, width=24))
+                row.append(ProgressBar(total=step.total, completed=step.done, width=_BAR))
             table.add_row(*row)
         return table
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import threading
+import time
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
 from llmserve.errors import DoesNotFitError, LlmserveError
 from llmserve.models import describe, fetch, is_cached, resolve
+from llmserve.models.hub import rates
 from llmserve.models.hub import settings as hub_settings
+from llmserve.models.hub.api import Hub
+from llmserve.models.hub.planning import plan_of_model
+from llmserve.models.hub.progress import Event
 from llmserve.models.model import Model
 from tests.fakes.hub import FakeHub, Fault
 
@@ -34,26 +38,21 @@ def unfinished() -> list[Path]:
     return [path for path in hub_settings.cache_folder().rglob("*") if "incomplete" in path.name]
 
 
-def nothing(_: float) -> None:
-    pass
-
-
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client waits a second before each of its own retries."""
-    from huggingface_hub import file_download
-
-    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=nothing))
+    """No long waits between retries, and pieces small enough that some of them are lost and others kept."""
+    monkeypatch.setenv("LLMSERVE_RETRY_SECONDS", "0.001")
+    monkeypatch.setenv("LLMSERVE_CHUNK_BYTES", "65536")
 
 
 def test_a_folder_is_fetched(hub: FakeHub, tiny_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    reports: list[tuple[int, int, str]] = []
+    events: list[Event] = []
     model = read("org/tiny")
-    path = fetch(model, lambda done, total, detail: reports.append((done, total, detail)))
+    path = fetch(model, events.append)
     assert sorted(item.name for item in path.iterdir()) == sorted(file.name for file in model.files)
     assert (path / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
-    assert reports[-1] == (model.missing_bytes, model.missing_bytes, "6 files")
-    assert [done for done, _, _ in reports] == sorted(done for done, _, _ in reports)
+    assert (events[-1].done_bytes, events[-1].total_bytes) == (model.missing_bytes, model.missing_bytes)
+    assert [event.done_bytes for event in events] == sorted(event.done_bytes for event in events)
     assert capfd.readouterr() == ("", "")
 
 
@@ -133,28 +132,41 @@ def test_a_short_break_is_mended(hub: FakeHub, hasty: None, tiny_folder: Path) -
     assert (path / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
 
 
-def test_a_long_break_is_reported_and_leaves_nothing(hub: FakeHub, hasty: None) -> None:
+def test_a_long_break_is_reported_and_loses_nothing(hub: FakeHub, hasty: None, tiny_folder: Path) -> None:
     model = read("org/tiny")
-    hub.fault = Fault(after=50, times=999)
+    gone = Fault(kind="status", status=503, times=999, where="cdn/*")
+    hub.fault = Fault(after=70_000, times=999)
+    hub.at(hub.total + 400_000, lambda: setattr(hub, "fault", gone))
     with pytest.raises(LlmserveError) as caught:
         fetch(model)
-    assert caught.value.code == "hub_interrupted"
+    assert caught.value.exit_code == 1
     assert "Run the same command again" in (caught.value.hint or "")
+    assert not is_cached(resolve("org/tiny"))
+    with closing(Hub()) as asked:
+        weights = next(file for file in plan_of_model(asked, model).files if file.name == "model.safetensors")
+    assert 0 < weights.partial_bytes < weights.size_bytes
+    hub.fault = Fault()
+    path = fetch(read("org/tiny"))
+    assert (path / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
     assert unfinished() == []
 
 
-def test_an_interruption_ends_the_transfer(hub: FakeHub) -> None:
+def test_an_interruption_ends_the_transfer(hub: FakeHub, hasty: None) -> None:
     model = read("org/tiny")
     hub.fault = Fault(pause=0.2)
 
-    def interrupt(*_: object) -> None:
+    def interrupt(_: Event) -> None:
         if unfinished():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch(model, interrupt)
-    assert unfinished() == []
-    assert not [thread.name for thread in threading.enumerate() if thread.name == "fetch"]
+    time.sleep(0.5)
+    served = hub.total
+    time.sleep(0.5)
+    assert hub.total == served
+    hub.fault = Fault()
+    assert fetch(read("org/tiny")).is_dir()
 
 
 def test_a_gone_hub_is_reported(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +179,7 @@ def test_a_gone_hub_is_reported(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -
 
 def test_disk_space_is_asked_before_the_first_byte(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     model = read("org/tiny")
-    hub.requests.clear()
+    hub.served.clear()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 2_000_000))
     with pytest.raises(DoesNotFitError) as caught:
         fetch(model)
@@ -176,19 +188,15 @@ def test_disk_space_is_asked_before_the_first_byte(hub: FakeHub, monkeypatch: py
     assert error.data["missing_bytes"] == model.missing_bytes + 64 * 1024**2 - 2_000_000
     assert "are missing" in error.message
     assert "HF_HUB_CACHE" in (error.hint or "")
-    assert hub.requests == []
+    assert not hub.served
 
 
-def test_a_disk_that_fills_up_is_exit_code_3(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import file_download
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
+def test_a_fetch_is_remembered_by_its_rate(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_LEAST_BYTES", 1000)
+    monkeypatch.setattr(rates, "_LEAST_SECONDS", 0)
     model = read("org/tiny")
-    monkeypatch.setattr(file_download, "http_get", full)
-    with pytest.raises(DoesNotFitError, match="disk is full"):
-        fetch(model)
+    fetch(model)
+    assert (rates.expected(hub.url) or 0) > 1000
 
 
 def test_the_built_in_model_is_built(home: Path) -> None:

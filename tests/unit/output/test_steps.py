@@ -36,6 +36,16 @@ def test_a_log_gets_one_line_per_step_with_time_and_facts() -> None:
     assert lines[1].endswith("0.50 GiB of 1.00 GiB")
 
 
+def test_a_running_step_says_how_fast_it_is_and_what_is_left() -> None:
+    stream = io.StringIO()
+    shown = PlainSteps(NAMES, stream, every=0)
+    shown.update("fetch", done=512 * 1024**2, total=1024**3, unit="B", rate=64 * 1024**2, eta=200.0)
+    shown.finish("fetch")
+    lines = stream.getvalue().splitlines()
+    assert lines[-2].endswith("0.50 GiB of 1.00 GiB · 64.0 MiB/s · 3 min 20 s left")
+    assert lines[-1].endswith("1.00 GiB")
+
+
 def test_a_long_step_speaks_up_now_and_then() -> None:
     stream = io.StringIO()
     shown = PlainSteps(NAMES, stream, every=0)

@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from llmserve import __version__
 from llmserve.errors import LlmserveError
 from llmserve.models.headers.blob import Blob, LocalBlob
+from llmserve.models.hub import access, answers, connection
 from llmserve.models.hub import cache as hub_cache
 from llmserve.models.hub import errors as hub_errors
 from llmserve.models.hub import settings as hub_settings
+from llmserve.models.hub.access import Asked
+from llmserve.models.hub.answers import Listing, RemoteFile
 
 if TYPE_CHECKING:
     import httpx2
 
+    from llmserve.models.hub.login import Token
+
+__all__ = ["AT_ONCE", "Hub", "HubFiles", "Listing", "RemoteFile"]
+
+T = TypeVar("T")
+
 AT_ONCE = 48
 """Requests to a hub at the same time. More gain little: a checkpoint of hundreds of files is described in a second."""
 
-_TIMEOUT = 15.0  # seconds, for each of connecting, sending and receiving
 _ORIGINS = 2  # a hub, and the place of large files to which it redirects
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """``content_hash`` names the file's content in the cache, where the hub tells it."""
-
-    size: int
-    content_hash: str | None = None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of one commit."""
-
-    repo: str
-    commit: str
-    files: Mapping[str, RemoteFile]
-    base_models: tuple[str, ...] = ()
+_PAUSES = (0.2, 0.5, 1.0)  # seconds before a hub with a passing fault is asked again
+_PATIENT_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)  # a pull outlives a hub's restart
+_LONGEST = 40.0  # seconds of patience in all
+_AGENT = {"User-Agent": f"llmserve/{__version__}"}
 
 
 class Hub:
-    """A hub, reached through connections of its own; the libraries for that are imported at the first request."""
+    """A hub, reached through connections of its own; the libraries for that are imported at the first request.
 
-    def __init__(self, endpoint: str | None = None) -> None:
+    ``patient``: one that cannot be reached is asked again for some seconds, as for a pull that nobody watches.
+    """
+
+    def __init__(self, endpoint: str | None = None, *, patient: bool = False) -> None:
         self.endpoint = (endpoint or hub_settings.endpoint()).rstrip("/")
+        self.patient = patient
 
-    @cached_property
+    @property
     def token(self) -> str | None:
         """The user's access token. It is sent to this hub and never shown."""
-        from huggingface_hub import get_token
+        return self.login.value if self.login else None
 
-        return get_token()
+    @cached_property
+    def login(self) -> Token | None:
+        """The token, and where it came from."""
+        from llmserve.models.hub import login
+
+        return login.find()
 
     def listing(self, repo: str, revision: str | None = None) -> Listing:
         """The files of a revision (None: main) with their sizes.
@@ -65,43 +68,74 @@ class Hub:
             LlmserveError: the repository, the revision or the hub is out of reach; see ``hub_errors.explain``.
         """
         with self.errors(repo, revision):
-            from huggingface_hub import hf_raise_for_status
             from huggingface_hub.utils._validators import validate_repo_id
 
             validate_repo_id(repo)
             path = f"/revision/{quote(revision, safe='')}" if revision else ""
             url = f"{self.endpoint}/api/models/{repo}{path}?blobs=true"
-            response = self._client.get(url, headers=self._headers(url))
-            hf_raise_for_status(response)
-            about = response.json()
-            files = {
-                file["rfilename"]: _remote(file) for file in about.get("siblings") or () if _plain(file["rfilename"])
-            }
-            return Listing(repo, about.get("sha") or revision or "main", files, _base_models(about))
+            try:
+                return self._again(lambda left: self._listing(url, repo, left))
+            except Exception as error:
+                self._doubt_token(error, repo, url)
+                raise
+
+    def _listing(self, url: str, repo: str, left: float) -> Listing:
+        request = self._client.build_request("GET", url, headers=self._headers(url))
+        sent = connection.in_time(lambda: self._client.send(request, stream=True), left, late=lambda it: it.close())
+        with closing(sent) as response:
+            answers.check(response, self.endpoint)
+            body = answers.whole(response)
+        if body is None:
+            raise answers.bad(self.endpoint, f"says more of {repo} than there is to say of any model")
+        content = answers.about(body, response.headers.get("Content-Type", ""), self.endpoint)
+        return answers.listing(content, repo, self.endpoint)
+
+    def _doubt_token(self, error: Exception, repo: str, url: str) -> None:
+        """A token that is not valid hides public models as well: find out whether this is one, and say so."""
+        if self.login is None or not hub_errors.rejects_token(error):
+            return
+        request, public = self._client.build_request("GET", url, headers=_AGENT), False
+        with suppress(Exception), closing(self._client.send(request, stream=True)) as response:
+            public = response.status_code == 200
+        shown = hub_settings.shown(self.endpoint)
+        asked = Asked(repo=repo, revision=None, endpoint=shown, token=True, source=self.login.source)
+        raise access.rejected(asked, hub_errors.said(error), public=public) from error
 
     def url(self, listing: Listing, name: str) -> str:
         return f"{self.endpoint}/{listing.repo}/resolve/{quote(listing.commit, safe='')}/{quote(name)}"
 
+    def check_access(self, listing: Listing) -> None:
+        """Find out whether a gated repository may be read. (Anybody may list one.)"""
+        sizes = {name: file.size for name, file in listing.files.items() if file.size}
+        if listing.gated and sizes:
+            self.read(listing, self.url(listing, min(sizes, key=lambda name: sizes[name])), 0, 1)
+
     def read(self, listing: Listing, url: str, offset: int, length: int) -> tuple[bytes, str]:
         """Some bytes of a file, by an HTTP range request, and the address from which they came in the end."""
         with self.errors(listing.repo, listing.commit):
-            import httpx2
-
-            try:
-                return self._read(url, offset, length)
-            except (httpx2.ReadError, httpx2.RemoteProtocolError):  # one of many connections may well break
-                return self._read(url, offset, length)
+            return self._again(lambda _: self._read(url, offset, length))
 
     def _read(self, url: str, offset: int, length: int) -> tuple[bytes, str]:
-        from huggingface_hub import hf_raise_for_status
-
         headers = self._headers(url) | {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
         with self._client.stream("GET", url, headers=headers) as response:
-            hf_raise_for_status(response)
+            answers.check(response, self.endpoint, offset=offset)
             ranged = response.status_code == 206  # a server may ignore the range
-            # To its end if it is short, so that the connection can be used again.
-            content = response.read() if ranged else _part(response.iter_bytes(), offset, length)
-            return content[:length], str(response.url)
+            content = _part(response.iter_bytes(), 0 if ranged else offset, length)
+            return content, str(response.url)
+
+    def _again(self, work: Callable[[float], T]) -> T:
+        """What ``work`` returns at the first time that nothing passing is in its way. It is told the seconds it has."""
+        patience = hub_settings.patience()
+        ends = time.monotonic() + (_LONGEST if self.patient else patience)
+        for planned in _PATIENT_PAUSES if self.patient else _PAUSES:
+            try:
+                return work(min(patience, ends - time.monotonic()))
+            except Exception as error:
+                pause = connection.pause(error, planned, patient=self.patient)
+                if pause is None or time.monotonic() + pause >= ends:
+                    raise
+                time.sleep(pause)
+        return work(min(patience, ends - time.monotonic()))
 
     def close(self) -> None:
         """Close the connections. The hub may be asked again: it will open new ones."""
@@ -111,32 +145,29 @@ class Hub:
 
     @cached_property
     def _client(self) -> httpx2.Client:
-        """Not the one of the hub's library: that keeps 20 connections open at most, and would close and open others."""
-        import httpx2
-
-        most = _ORIGINS * AT_ONCE
-        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
-        return httpx2.Client(follow_redirects=True, limits=limits, timeout=_TIMEOUT)
+        return connection.client(self.endpoint, _ORIGINS * AT_ONCE)
 
     def _headers(self, url: str) -> dict[str, str]:
         """The token goes to the hub alone, not to where it keeps its files."""
-        agent = {"User-Agent": f"llmserve/{__version__}"}
         private = self.token and url.startswith(f"{self.endpoint}/")
-        return agent | {"Authorization": f"Bearer {self.token}"} if private else agent
+        return _AGENT | {"Authorization": f"Bearer {self.token}"} if private else _AGENT
 
     @contextmanager
     def errors(self, repo: str, revision: str | None) -> Iterator[None]:
         """Turn what the client raises into errors with sentences, and keep it from writing to the terminal."""
         if hub_settings.offline():
             raise hub_errors.offline(repo)
-        _silence()
+        if not hub_settings.is_address(self.endpoint):
+            raise hub_errors.no_address(self.endpoint)
+        connection.silence()
         try:
             yield
         except LlmserveError:
             raise
         except Exception as error:
+            source = self.login.source if self.login else ""
             raise hub_errors.explain(
-                error, repo=repo, revision=revision, endpoint=self.endpoint, token=bool(self.token)
+                error, repo=repo, revision=revision, endpoint=self.endpoint, token=bool(source), source=source
             ) from error
 
 
@@ -205,38 +236,13 @@ class _RemoteBlob:
         return content
 
 
-def _silence() -> None:
-    """The client's own warnings and log lines would stand between ours."""
-    import logging
-    import warnings
-
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"huggingface_hub\b")
-
-
-def _base_models(about: Mapping[str, Any]) -> tuple[str, ...]:
-    """Repositories that the model's card names as its origin."""
-    card = about.get("cardData")
-    named = card.get("base_model") if isinstance(card, dict) else None
-    return tuple(name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str))
-
-
-def _remote(file: Mapping[str, Any]) -> RemoteFile:
-    lfs = file.get("lfs")
-    return RemoteFile(file.get("size") or 0, lfs["sha256"] if lfs else file.get("blobId"))
-
-
-def _plain(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
-
-
 def _part(pieces: Iterator[bytes], skip: int, length: int) -> bytes:
-    """What stands after ``skip`` bytes, without asking for more pieces than ``length`` bytes take."""
+    """What stands after ``skip`` bytes. No pieces are asked for beyond ``length`` bytes, or beyond the end, which lets
+    the connection be used again."""
     buffer = bytearray()
     for piece in pieces:
         buffer += piece[skip:]
         skip = max(0, skip - len(piece))
-        if len(buffer) >= length:
+        if len(buffer) > length:
             break
-    return bytes(buffer)
+    return bytes(buffer[:length])

@@ -1,0 +1,20 @@
+"""The count of cases and of losses stands at the end of the output."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.tally import TALLY
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not TALLY.cases:
+        return
+    losses = sum(TALLY.lost.values())
+    worst = f": {TALLY.lost}" if TALLY.lost else ""
+    said = f"{losses:,} bytes were fetched although they were there{worst}"
+    terminalreporter.section("faults")
+    terminalreporter.write_line(
+        f"{TALLY.cases} cases, {TALLY.runs} runs of llmserve pull: {TALLY.failed} failed, {TALLY.skipped} skipped."
+    )
+    terminalreporter.write_line(f"Losses: {len(TALLY.lost)} ({said}).")
