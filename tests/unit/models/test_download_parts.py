@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Iterator
@@ -142,15 +143,51 @@ def test_damage_on_the_disk_is_found_and_put_right(
 def test_damage_in_the_beginning_of_a_chunk_is_found_when_it_ends(place: Place) -> None:
     partial = Partial(place, SIZE, SMALL_CHUNK)
     put(partial, None, 0, 1000)
+    digest = Digest(FILE, partial)
+    with place.pieces.open("r+b") as file:
+        file.write(b"damage")
+    assert digest.catch_up(BUFFER) is None
+    put(partial, digest, 0, 4096)
+    assert digest.catch_up(BUFFER) == 0
+    partial.close()
+
+
+def test_damage_in_a_chunk_left_in_work_is_found_at_once(place: Place) -> None:
+    partial = Partial(place, SIZE, SMALL_CHUNK)
+    put(partial, None, 0, 1000)
+    put(partial, None, 1, 1000)
     partial.close()
     with place.pieces.open("r+b") as file:
         file.write(b"damage")
-    again = Partial(place, SIZE, SMALL_CHUNK)
-    digest = Digest(FILE, again)
-    assert digest.catch_up(BUFFER) is None
-    put(again, digest, 0, 4096)
-    assert digest.catch_up(BUFFER) == 0
-    again.close()
+    assert fetched(place, SIZE) == 1000
+
+
+@pytest.mark.parametrize(("written", "kept"), [(0, 1000), (300, 1000), (500, 1500)])
+def test_a_kill_between_the_note_and_its_bytes_loses_neither(place: Place, written: int, kept: int) -> None:
+    """The second write of a chunk is noted, and ``written`` of its 500 bytes reach the disk before the process ends."""
+    partial = Partial(place, SIZE, SMALL_CHUNK)
+    put(partial, None, 0, 1000)
+    put(partial, None, 0, 500)
+    partial.close()
+    os.truncate(place.pieces, 1000 + written)
+    assert fetched(place, SIZE) == kept
+
+
+def test_what_a_full_disk_still_took_is_noted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    partial, write = Partial(place, SIZE, SMALL_CHUNK), os.pwrite
+
+    def full(descriptor: int, content: memoryview, offset: int) -> int:
+        if len(content) < 100:
+            return write(descriptor, content, offset)  # the journal has its room already
+        if offset:
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, content[:700], offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="full"):
+        put(partial, None, 0, 1000)
+    partial.close()
+    assert fetched(place, SIZE) == 700
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """A file that is not complete yet: what of it is here, noted so that nothing but damage is ever fetched twice.
 
 The journal has one record for each chunk of the file: how many bytes of it are here, counted from its start, their
-CRC-32, and a CRC-32 of the record itself. A record is overwritten after its bytes were written; one that is torn,
-foreign or lost makes its chunk count as missing, and so does a chunk whose bytes turn out not to fit their record.
+CRC-32, the same two as they will be after a write, and a CRC-32 of the record itself. A record is written before its
+bytes are, so that a process that is killed between the two loses neither; which of them is true is read from the bytes.
+A record that is torn, foreign or lost makes its chunk count as missing, and so does a chunk whose bytes do not fit it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import zlib
 from llmserve.models.hub import patience
 from llmserve.models.hub.places import Place
 
-_RECORD = struct.Struct("<QII")  # bytes that are here, their CRC, the CRC of the record
-_SEAL = struct.Struct("<QQQQI")  # what that is made from: size, chunk, index, bytes, CRC
+_RECORD = struct.Struct("<QIQII")  # bytes that are here, their CRC, both after the write at hand, the record's CRC
+_SEAL = struct.Struct("<QQQQIQI")  # what that is made from: size, chunk, index, and what precedes it
 
 _MODE = 0o666  # less the umask: as readable as the user's other files
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,14 +55,25 @@ class Partial:
         return self.done[index] == self.length(index)
 
     def write(self, index: int, content: memoryview) -> None:
-        """The next bytes of a chunk."""
-        offset = index * self.chunk + self.done[index]
-        while content:
-            written = os.pwrite(self._data, content, offset)
-            self.crc[index] = zlib.crc32(content[:written], self.crc[index])
-            self.done[index] += written
-            offset, content = offset + written, content[written:]
-        self._note(index)
+        """The next bytes of a chunk.
+
+        Raises:
+            OSError: the disk; what could be written is noted.
+        """
+        begin, end = self.done[index], self.done[index] + len(content)
+        before, after = self.crc[index], zlib.crc32(content, self.crc[index])
+        self._note(index, after=(end, after))
+        try:
+            while self.done[index] < end:
+                rest = content[self.done[index] - begin :]
+                self.done[index] += os.pwrite(self._data, rest, index * self.chunk + self.done[index])
+        except BaseException:
+            self.crc[index] = zlib.crc32(content[: self.done[index] - begin], before)
+            self._note(index)
+            raise
+        self.crc[index] = after
+        if self.is_whole(index):
+            self._note(index)
 
     def read(self, buffer: memoryview, offset: int) -> int:
         return os.preadv(self._data, [buffer], offset)
@@ -76,8 +88,9 @@ class Partial:
         for index in range(self.count):
             self.forget(index)
 
-    def _note(self, index: int) -> None:
-        record = _record(self.size, self.chunk, index, self.done[index], self.crc[index])
+    def _note(self, index: int, after: tuple[int, int] | None = None) -> None:
+        here = self.done[index], self.crc[index]
+        record = _record(self.size, self.chunk, index, *here, *(after or here))
         os.pwrite(self._journal, record, index * _RECORD.size)
 
     def close(self) -> None:
@@ -92,7 +105,7 @@ class Partial:
 
 
 def fetched(place: Place, size: int, chunk: int | None = None) -> int:
-    """Bytes of a file of ``size`` that are here from an earlier fetch. Reads the journal alone."""
+    """Bytes of a file of ``size`` that are here from an earlier fetch. Reads the journal, and chunks left in work."""
     chunk = chunk or patience.Patience.from_environment().chunk
     try:
         data = os.open(place.pieces, os.O_RDONLY | os.O_CLOEXEC)
@@ -116,11 +129,26 @@ def _read(data: int, journal: int, size: int, chunk: int) -> tuple[list[int], li
     records = _whole_read(journal, count * _RECORD.size)
     done, crc = [0] * count, [0] * count
     for index in range(len(records) // _RECORD.size):
-        has, check, _ = _RECORD.unpack_from(records, index * _RECORD.size)
-        sound = records[index * _RECORD.size :][: _RECORD.size] == _record(size, chunk, index, has, check)
-        if sound and has <= min(chunk, size - index * chunk) and index * chunk + has <= there:
-            done[index], crc[index] = has, check
+        record = records[index * _RECORD.size :][: _RECORD.size]
+        *noted, _ = _RECORD.unpack(record)
+        if record == _record(size, chunk, index, *noted):
+            begin = index * chunk
+            room = min(chunk, size - begin, there - begin)
+            done[index], crc[index] = _state(data, begin, room, noted)
     return done, crc
+
+
+def _state(data: int, begin: int, room: int, noted: list[int]) -> tuple[int, int]:
+    """The one of the two noted states of a chunk that is true, and may only be looked up where a write was at hand."""
+    before, after = (noted[0], noted[1]), (noted[2], noted[3])
+    fitting = [state for state in (after, before) if state[0] <= room]
+    settled = before == after
+    return next((state for state in fitting if settled or _is_there(data, begin, *state)), (0, 0))
+
+
+def _is_there(data: int, begin: int, count: int, check: int) -> bool:
+    """Whether ``count`` bytes from ``begin`` have this CRC."""
+    return zlib.crc32(os.pread(data, count, begin)) == check
 
 
 def _whole_read(descriptor: int, length: int) -> bytes:
@@ -128,5 +156,6 @@ def _whole_read(descriptor: int, length: int) -> bytes:
         return file.read(length)
 
 
-def _record(size: int, chunk: int, index: int, has: int, check: int) -> bytes:
-    return _RECORD.pack(has, check, zlib.crc32(_SEAL.pack(size, chunk, index, has, check)))
+def _record(size: int, chunk: int, index: int, has: int, check: int, will_have: int, will_check: int) -> bytes:
+    states = has, check, will_have, will_check
+    return _RECORD.pack(*states, zlib.crc32(_SEAL.pack(size, chunk, index, *states)))
