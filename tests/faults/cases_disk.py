@@ -50,10 +50,9 @@ def _power(part: str, damage: Callable[[Path], object], *, noted: bool) -> Case:
         assert touched, "the run left no unfinished files"
         for path in touched:
             damage(path)
-        before = world.lost
         world.again()
         if not noted:
-            world.lost = before  # nobody can know what is there: it was the note that was lost
+            world.excuse()  # nobody can know what is there: it was the note that was lost
 
     return run
 
@@ -93,7 +92,7 @@ def _short_blob(world: World) -> None:
     world.hub.served.clear()
     world.complete(world.pull())
     assert {name for name, count in world.hub.served.items() if count} <= {link.name}
-    world.lost = 0  # half of a finished file carries no note
+    world.excuse()  # half of a finished file carries no note
 
 
 @case("power cut: the reference empty")

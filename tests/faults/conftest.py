@@ -18,3 +18,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         f"{TALLY.cases} cases, {TALLY.runs} runs of llmserve pull: {TALLY.failed} failed, {TALLY.skipped} skipped."
     )
     terminalreporter.write_line(f"Losses: {len(TALLY.lost)} ({said}).")
+    terminalreporter.write_line(
+        f"Besides, {TALLY.torn:,} bytes were torn by kills and cuts, and {TALLY.excused:,} fetched again because their "
+        "notes had been destroyed or the server knew no ranges."
+    )

@@ -48,6 +48,8 @@ def test_nothing_is_lost(name: str, outcomes: Outcomes) -> None:
         TALLY.failed += 1
         raise
     TALLY.runs += world.runs
+    TALLY.excused += world.excused
+    TALLY.torn += world.lost if world.lost <= world.torn else 0
     if world.lost > world.torn:
         TALLY.lost[name] = world.lost
     assert world.lost <= world.torn, f"{world.lost:,} bytes were fetched although they were there"

@@ -176,7 +176,6 @@ def test_no_reference_points_to_what_is_not_there(hub: FakeHub) -> None:
         Pull(hub, replace(HASTY, tries=1))()
     assert not (plan.folder.parent.parent / "refs").exists()
     assert unfinished(plan.folder.parent.parent)
-    assert (plan.folder / "config.json").exists()
 
 
 def test_pauses_grow_and_end() -> None:

@@ -234,11 +234,9 @@ def test_a_lost_journal_costs_no_correctness(hub: FakeHub) -> None:
 
 def test_a_complete_file_without_its_name_is_not_fetched_again(hub: FakeHub) -> None:
     """Killed after its last byte, before its hash was known."""
-    blobs = begin(hub)
-    pieces, journal = next(blobs.glob("*.llmserve.incomplete")), next(blobs.glob("*journal*"))
-    pieces.unlink()
-    journal.unlink()
-    place = Place(blobs / "x", unfinished=blobs / pieces.name.removesuffix(".llmserve.incomplete"), lock=blobs / "lock")
+    plan = plan_of(hub, only=("model-2.safetensors",))
+    place = in_cache(REPO, plan.commit, plan.files[0].name, str(plan.files[0].etag))
+    place.content.parent.mkdir(parents=True)
     whole = hub.repos["org/made-up"].files["model-2.safetensors"]
     partial = Partial(place, len(whole), CHUNK)
     for index in range(partial.count):
