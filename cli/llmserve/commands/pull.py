@@ -16,6 +16,7 @@ from llmserve.commands import fetch_table, pull_source
 from llmserve.commands.ask_token import with_access
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.pull_source import Chosen
+from llmserve.commands.signals import terminable
 from llmserve.errors import InterruptedByUser, LlmserveError, UsageError
 from llmserve.models.hub import planning, rates
 from llmserve.models.hub.fetch import bring, check_room, in_place
@@ -83,7 +84,8 @@ def pull(
     if chosen.source.repo is None:
         return _at_home(chosen, to=to, dry_run=dry_run)
     wish = Filter(include=tuple(include or ()), exclude=tuple(exclude or ()), code=code)
-    return _pull(chosen, wish, to, output, dry_run=dry_run, yes=yes, events=progress == "json")
+    with terminable():
+        return _pull(chosen, wish, to, output, dry_run=dry_run, yes=yes, events=progress == "json")
 
 
 def _pull(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -15,6 +12,7 @@ from llmserve.commands import card, goal_options
 from llmserve.commands.ask_token import with_access
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
+from llmserve.commands.signals import Terminated, terminable
 from llmserve.engine import keys, ports, registry
 from llmserve.engine.launch import Running, waiting_keeper
 from llmserve.engine.server import Server
@@ -25,11 +23,6 @@ from llmserve.records import from_json
 from llmserve.result import Result
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: the way in which supervisors and closed terminals say Ctrl-C."""
-
 
 EXAMPLES = """Examples:
 
@@ -103,7 +96,7 @@ def up(
         planning=dry_run,
         machine=hardware.load(machine) if machine else hardware.detect(),
     )  # fmt: skip
-    with _signals():
+    with terminable():
         if dry_run:
             return _dry_run(order, output, profile=bool(machine))
         return with_access(output, lambda: _serve(order, output, detach=detach), foreground=not detach)
@@ -149,7 +142,7 @@ def _stay(running: Running, output: Output) -> int:
     try:
         for _ in running.events():
             pass
-    except _Terminated:
+    except Terminated:
         running.stop()
     except KeyboardInterrupt:
         output.note("\nStopping …")
@@ -160,17 +153,3 @@ def _stay(running: Running, output: Output) -> int:
 
 def _steps(output: Output, names: tuple[str, ...]) -> Steps:
     return steps(names, output.err, mode=output.mode, interactive=output.interactive)
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
-    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, terminate) for number in wanted}  # nohup ignores SIGHUP: so it stays
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

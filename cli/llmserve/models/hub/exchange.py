@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import SplitResult, urlsplit
 
 from llmserve.models.hub import connection, download_errors, proxies
+from llmserve.models.hub.body import BROKEN, Answer, EndedEarlyError
 from llmserve.models.hub.patience import Hiccup, Patience
 
 _KEPT = 4  # connections of a thread: a hub, and the places to which it sends
-_GATHER = 0.25
-"""Seconds for which bytes are gathered before they are handed on: what a killed process loses of each connection."""
 
 _LAST = 0.1  # seconds in which what has come by the end is still taken
 
-_BROKEN = (http.client.HTTPException, OSError, ValueError)
-
 
 class Cancelled(Exception):  # noqa: N818 - the download is to end
-    pass
-
-
-class _EndedEarlyError(ConnectionError):
     pass
 
 
@@ -73,7 +65,7 @@ class Client:
             return self._get(parts, headers)
         except ssl.SSLCertVerificationError as error:
             raise download_errors.untrusted(host, error.verify_message) from error
-        except _BROKEN as error:
+        except BROKEN as error:
             self.drop()
             raise self.hiccup(error, host) from error
 
@@ -173,7 +165,7 @@ class Client:
         late, self._late = self._late, False
         if late or isinstance(error, TimeoutError):
             return Hiccup(f"{host} says nothing for {self.patience.stall:g} s")
-        if isinstance(error, _EndedEarlyError | http.client.RemoteDisconnected | http.client.IncompleteRead):
+        if isinstance(error, EndedEarlyError | http.client.RemoteDisconnected | http.client.IncompleteRead):
             return Hiccup(f"the connection to {host} ends early")
         if isinstance(error, socket.gaierror):
             return Hiccup(f"the name {host} cannot be resolved", code="hub_unreachable")
@@ -183,86 +175,3 @@ class Client:
             return Hiccup(f"{host} breaks off, or does not speak HTTP ({type(error).__name__})")
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Hiccup(f"the connection to {host} broke: {(reason or type(error).__name__)[:100]}")
-
-
-class Answer:
-    """The answer to one request. ``left``: bytes of the body that have not been read; None if it does not say."""
-
-    def __init__(self, client: Client, answer: http.client.HTTPResponse, keep: Callable[[], None]) -> None:
-        self._client, self._answer, self._keep = client, answer, keep
-        self.status: int = answer.status
-        self.headers = answer.headers
-        self.left: int | None = answer.length if not answer.chunked else None
-        self._raw = answer.fp if not answer.chunked and isinstance(answer.fp, io.BufferedReader) else None
-        self._slow_since, self._slow_bytes = time.monotonic(), 0
-        self._ended = False
-        self._broken: Exception | None = None
-
-    def fill(self, view: memoryview) -> int:
-        """Read into ``view`` what comes within a moment, at least one byte; 0 at the end of the body.
-
-        Raises:
-            Hiccup: the connection broke, or is too slow.
-        """
-        if self._broken is not None:
-            raise self._client.hiccup(self._broken) from self._broken
-        filled, now = 0, time.monotonic()
-        until = now + _GATHER
-        try:
-            while filled < len(view) and now < until:
-                self._client.watch()
-                count = self._read(view[filled:])
-                filled += count
-                if not count:
-                    break
-                now = time.monotonic()
-                self._check_speed(count, now)
-        except _BROKEN as error:
-            self._broken = error
-            self.drop()
-            if not filled:
-                raise self._client.hiccup(error) from error
-        return filled
-
-    def _read(self, view: memoryview) -> int:
-        if self._ended or self.left == 0:
-            return 0
-        if self._raw is None or self.left is None:
-            content = self._answer.read1(len(view))
-            count = len(content)
-            view[:count] = content
-        else:
-            count = self._raw.readinto1(view[: self.left])
-        if not count and self.left:
-            raise _EndedEarlyError
-        if self.left is not None:
-            self.left -= count
-        return count
-
-    def _check_speed(self, count: int, now: float) -> None:
-        self._slow_bytes += count
-        patience = self._client.patience
-        if self._client.is_over(now):
-            raise ConnectionAbortedError
-        if now - self._slow_since < patience.stall:
-            return
-        if self._slow_bytes < patience.slowest * (now - self._slow_since):
-            raise TimeoutError
-        self._slow_since, self._slow_bytes = now, 0
-
-    def end(self) -> None:
-        """The body is not wanted any further; the connection is used again if it has been read to its end."""
-        if self._ended:
-            return
-        self._ended = True
-        if self.left == 0 or (self._raw is None and self._answer.isclosed()):
-            will_close = self._answer.will_close
-            self._answer.close()
-            if not will_close:
-                self._keep()
-                return
-        self._client.drop()
-
-    def drop(self) -> None:
-        self._ended = True
-        self._client.drop()

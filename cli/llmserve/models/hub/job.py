@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmserve.models.hub import digest, download_errors
-from llmserve.models.hub.exchange import Answer, Cancelled, Client
+from llmserve.models.hub.body import Answer
+from llmserve.models.hub.exchange import Cancelled, Client
 from llmserve.models.hub.locks import ContentLock
 from llmserve.models.hub.partial import fetched
 from llmserve.models.hub.patience import Attempts, Hiccup, Patience

@@ -11,7 +11,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from llmserve import __version__
 from llmserve.models.hub import download_errors, proxies
 from llmserve.models.hub import settings as hub_settings
-from llmserve.models.hub.exchange import Answer, Client
+from llmserve.models.hub.body import Answer
+from llmserve.models.hub.exchange import Client
 from llmserve.models.hub.patience import Hiccup, asked_to_wait
 from llmserve.models.hub.plan import FetchPlan, Wanted
 
