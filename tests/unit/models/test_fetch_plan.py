@@ -227,7 +227,8 @@ def test_a_complete_cache_needs_no_hub(hub: FakeHub, monkeypatch: pytest.MonkeyP
     assert (whys(found), left(found), found.folder) == (whys(asked), left(asked), asked.folder)
     assert {file.etag for file in found.files} == {file.etag for file in asked.files}
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert anyhow("org/tiny") == (found, None)
+    again, stale = anyhow("org/tiny")
+    assert (again.files, again.folder, stale) == (found.files, found.folder, None)
     assert cached_plan(source("org/tiny-GGUF")) is None
     assert hub.requests == []
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from llmserve.errors import UsageError
 from llmserve.models import files, variants
@@ -146,4 +148,10 @@ def _matching(names: Iterable[str], globs: Sequence[str]) -> tuple[str, ...]:
 
 
 def _matches(name: str, globs: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, f"{glob}*" if glob.endswith("/") else glob) for glob in globs)
+    return _pattern(tuple(globs)).match(name) is not None
+
+
+@functools.cache
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """All of ``globs`` as one expression; one that ends with a slash means all below it. No globs match nothing."""
+    return re.compile("|".join(translate(f"{glob}*" if glob.endswith("/") else glob) for glob in globs) or r"(?!)")
