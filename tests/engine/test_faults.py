@@ -99,12 +99,12 @@ def test_without_a_hub_the_default_is_the_tiny_model_and_says_why(cli: Cli) -> N
 def test_truncated_weights_are_found_before_the_engine_starts(cli: Cli, tiny: Path) -> None:
     weights = tiny / "model.safetensors"
     os.truncate(weights, weights.stat().st_size - 1000)
-    refused(cli, str(tiny), code=1, says=r"model\.safetensors.*(truncated|missing|incomplete)")
+    refused(cli, str(tiny), code=2, says=r"model\.safetensors.*(truncated|missing|incomplete)")
 
 
 def test_a_missing_tokenizer_is_named(cli: Cli, tiny: Path) -> None:
     (tiny / "tokenizer.json").unlink()
-    refused(cli, str(tiny), code=1, says="tokenizer")
+    refused(cli, str(tiny), code=2, says="tokenizer")
 
 
 @both_engines
