@@ -48,7 +48,9 @@ def closed(port: int) -> bool:
 
 
 def state_files(cli: Cli) -> list[Path]:
-    return [path for path in (cli.home / "state").rglob("*") if path.is_file() and path.name != ".lock"]
+    """What a server left; what its start was like is kept on purpose (``llmserve plan --history``)."""
+    kept = {".lock", "starts.jsonl", "starts.lock"}
+    return [path for path in (cli.home / "state").rglob("*") if path.is_file() and path.name not in kept]
 
 
 def nothing_left(cli: Cli, port: int) -> None:
