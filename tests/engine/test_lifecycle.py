@@ -49,7 +49,7 @@ def closed(port: int) -> bool:
 
 def state_files(cli: Cli) -> list[Path]:
     """What a server left; what its start was like is kept on purpose (``llmserve plan --history``)."""
-    kept = {".lock", "starts.jsonl", "starts.lock"}
+    kept = {".lock", "starts.jsonl", ".starts.lock"}
     return [path for path in (cli.home / "state").rglob("*") if path.is_file() and path.name not in kept]
 
 
