@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Model, Server
+from llmserve.commands.endpoint_options import endpoint as find_endpoint
 from llmserve.commands.options import Json, Quiet
 from llmserve.errors import UsageError
 from llmserve.result import Result
 
 if TYPE_CHECKING:
     from llmserve.chat.session import Session
-    from llmserve.endpoint.find import LocalServer
     from llmserve.output import Output
 
 EXAMPLES = """\b
@@ -28,13 +28,6 @@ Without --base-url and OPENAI_BASE_URL, a server that llmserve runs on this mach
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="The API; else OPENAI_BASE_URL.")]
-Model = Annotated[str | None, typer.Option(metavar="ID", help="The model; else the first that is served.")]
-ApiKey = Annotated[
-    str | None,
-    typer.Option("--api-key", metavar="KEY", help="The key; better in OPENAI_API_KEY, where ps cannot see it."),
-]
-Server = Annotated[str | None, typer.Option(metavar="NAME", help="A server of `llmserve ps`; else the newest.")]
 Message = Annotated[
     str | None, typer.Option("--message", "-m", metavar="TEXT", help="Ask this and leave; piped input follows it.")
 ]
@@ -64,9 +57,8 @@ def chat(
 
     from llmserve.chat.session import Session, choose_model
     from llmserve.endpoint.client import Client
-    from llmserve.endpoint.find import find
 
-    endpoint = find(base_url, api_key, model, server=server, running=_running)
+    endpoint = find_endpoint(base_url, api_key, model, server)
     with Client(endpoint) as client:
         name, note = choose_model(client, endpoint.model)
         notes = (*endpoint.notes, *([note] if note else []))
@@ -109,9 +101,3 @@ def _piped() -> str:
 def _sampling(max_tokens: int | None, temperature: float | None) -> dict[str, Any]:
     fields = {"max_tokens": max_tokens, "temperature": temperature}
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _running() -> Sequence[LocalServer]:
-    from llmserve.engine.registry import running
-
-    return running()
