@@ -1,7 +1,8 @@
 """Defaults from files: flags > environment > ./llmserve.toml > the user's config.toml > built in.
 
 A file has one table per command, keyed by option name: ``[up]`` / ``context = 8192``. Typer reads flags and
-``LLMSERVE_UP_CONTEXT`` and the like itself, and falls back on what :func:`defaults` returns.
+``LLMSERVE_UP_CONTEXT`` and the like itself, and falls back on what :func:`defaults` returns. The table
+``[profiles]`` is no command's: it names endpoints, see :mod:`llmserve.endpoint.profiles`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 from llmserve import paths
 from llmserve.errors import UsageError
 
+PROFILES = "profiles"
+
 
 def defaults(commands: Collection[str], project: Path = Path("llmserve.toml")) -> dict[str, dict[str, Any]]:
     """Option defaults per command, the project's file over the user's.
@@ -25,6 +28,8 @@ def defaults(commands: Collection[str], project: Path = Path("llmserve.toml")) -
     merged: dict[str, dict[str, Any]] = {}
     for path in (paths.config_file(), project):
         for command, options in _read(path).items():
+            if command == PROFILES:
+                continue
             if not isinstance(options, dict):
                 raise UsageError(f"{path}: {command!r} stands in no table.", hint="Put it under its command: [up].")
             if command not in commands:
@@ -32,6 +37,25 @@ def defaults(commands: Collection[str], project: Path = Path("llmserve.toml")) -
             named = {name.replace("-", "_"): value for name, value in options.items()}
             merged[command] = merged.get(command, {}) | named
     return merged
+
+
+def profiles(project: Path = Path("llmserve.toml")) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """The tables ``[profiles.NAME]``, each with the file that it stands in.
+
+    A profile of the project's file replaces the user's of that name whole: an address from one file and a key from the
+    other would send the key to a place that its owner never named.
+
+    Raises:
+        UsageError: a file is not TOML, or ``profiles`` is no table of tables.
+    """
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path in (paths.config_file(), project):
+        tables = _read(path).get(PROFILES, {})
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise UsageError(f"{path}: profiles are tables.", hint="Write [profiles.NAME], then its keys.")
+        found |= {name: (path, {key.replace("-", "_"): value for key, value in table.items()})
+                  for name, table in tables.items()}  # fmt: skip
+    return found
 
 
 def check(command: str, options: dict[str, Any], known: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Unit tests see no home, no token and no endpoint of the person who runs them."""
+"""Unit tests see no home, no token, no endpoint and no server of the person who runs them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,4 @@ def _stranger(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     for name in ("STATE", "CONFIG", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / f"xdg-{name.lower()}"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setattr("llmserve.endpoint.usual_ports.USUAL", ())

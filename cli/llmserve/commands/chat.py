@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Model, Server
+from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Header, Model, Profile, Server
 from llmserve.commands.endpoint_options import endpoint as find_endpoint
 from llmserve.commands.options import Json, Quiet
 from llmserve.errors import UsageError
@@ -24,7 +24,8 @@ Examples:
   git diff | llmserve chat -m "Write a commit message for this."
   llmserve chat --base-url http://gpu-box:8000 --model qwen3 -m hi --json
 
-Without --base-url and OPENAI_BASE_URL, a server that llmserve runs on this machine is asked."""
+Without --base-url, --profile and OPENAI_BASE_URL, a server that llmserve runs on this machine is asked, else
+what answers at the usual ports of SGLang, vLLM, Ollama, llama.cpp and LM Studio."""
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -43,6 +44,8 @@ def chat(
     model: Model = None,
     api_key: ApiKey = None,
     server: Server = None,
+    profile: Profile = None,
+    header: Header = None,
     message: Message = None,
     system: System = None,
     max_tokens: MaxTokens = None,
@@ -58,7 +61,7 @@ def chat(
     from llmserve.chat.session import Session, choose_model
     from llmserve.endpoint.client import Client
 
-    endpoint = find_endpoint(base_url, api_key, model, server)
+    endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
     with Client(endpoint) as client:
         name, note = choose_model(client, endpoint.model)
         notes = (*endpoint.notes, *([note] if note else []))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,6 +37,7 @@ class Client:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._http = _http(endpoint)
+        self._elsewhere = _other_bases(endpoint.base_url)
 
     def __enter__(self) -> Self:
         return self
@@ -79,16 +81,37 @@ class Client:
         content = json.dumps(body).encode() if body else None
         headers = {"Content-Type": "application/json"} if body else {}
         endpoint = self.endpoint if body else _impatient(self.endpoint)
-        url, timeout = endpoint.base_url + path, _timeout(endpoint)
+        timeout = _timeout(endpoint)
         try:
-            with self._http.stream(method, url, content=content, headers=headers, timeout=timeout) as response:
+            with contextlib.ExitStack() as stack:
+
+                def send(base: str) -> httpx2.Response:
+                    request = self._http.stream(method, base + path, content=content, headers=headers, timeout=timeout)
+                    return stack.enter_context(request)
+
+                response = send(endpoint.base_url)
                 if response.status_code >= 300:
-                    raise self._refused(response, path, model)
+                    fault = self._refused(response, path, model)
+                    found = self._moved(send) if fault.code == "not_found" else None
+                    if found is None:
+                        raise fault
+                    response = found
+                self._elsewhere = ()
                 yield response
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             from llmserve.endpoint import unreachable
 
             raise unreachable.explain(endpoint, error) from error
+
+    def _moved(self, send: Callable[[str], httpx2.Response]) -> httpx2.Response | None:
+        """The answer from the address that was meant: people leave out the ``/v1``, or write one that is not there."""
+        bases, self._elsewhere = self._elsewhere, ()
+        for base in bases:
+            response = send(base)
+            if response.status_code < 300:
+                self.endpoint = replace(self.endpoint, base_url=base)
+                return response
+        return None
 
     def _refused(self, response: httpx2.Response, path: str, model: str) -> LlmserveError:
         from llmserve.endpoint import refusals
@@ -144,7 +167,8 @@ def _http(endpoint: Endpoint) -> httpx2.Client:
                 "User-Agent": f"llmserve/{__version__}",
                 "Accept": "application/json",
                 **_bearer(endpoint.api_key),
-            },
+            }
+            | dict(endpoint.headers),
             trust_env=not is_loopback(endpoint.base_url),
             verify=trusted,
         )
@@ -153,6 +177,13 @@ def _http(endpoint: Endpoint) -> httpx2.Client:
         raise UsageError(f"The certificate authorities cannot be read: {error.strerror}.", hint=hint) from error
     except (ImportError, ValueError) as error:
         raise UsageError(f"The proxy of the environment cannot be used: {error}", hint="Check ALL_PROXY.") from error
+
+
+def _other_bases(base: str) -> tuple[str, ...]:
+    """Where the API may be if it is not at ``base``."""
+    if base.endswith("/v1"):
+        return (base.removesuffix("/v1"),)
+    return () if re.search(r"/v\d+\w*$", base) else (f"{base}/v1",)
 
 
 def _impatient(endpoint: Endpoint) -> Endpoint:

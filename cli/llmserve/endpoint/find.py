@@ -1,16 +1,19 @@
-"""Which endpoint the user means: flags, then the environment, then a server that runs on this machine."""
+"""Which endpoint the user means: flags, a profile, the environment, a server that runs here, or a usual port."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llmserve.endpoint.endpoint import Endpoint
 from llmserve.endpoint.url import is_loopback, normalise
 from llmserve.errors import LlmserveError, NeedsAccessError, NotReadyError, UsageError
+
+if TYPE_CHECKING:
+    from llmserve.endpoint.usual_ports import Listener
 
 __all__ = ["LocalServer", "find"]
 
@@ -36,25 +39,67 @@ def find(
     model: str | None = None,
     *,
     server: str | None = None,
+    profile: str | None = None,
+    headers: Iterable[str] = (),
     running: Callable[[], Sequence[LocalServer]] = tuple,
+    listening: Callable[[], Sequence[Listener]] = tuple,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """The endpoint for these wishes. ``running`` lists local servers, the newest first; it is called only if needed.
+    """The endpoint for these wishes. ``headers`` are ``Name: value`` lines, added to those of the profile.
+
+    ``running`` lists local servers, the newest first, ``listening`` who answers at the usual ports; each is called only
+    if it is needed.
 
     Raises:
-        UsageError: nothing was named and nothing runs, a name is unknown, or an address is nonsense.
+        UsageError: nothing was named and nothing runs, a name is unknown, or an address or a header is nonsense.
         NotReadyError: the chosen server does not answer yet.
         NeedsAccessError: its key file cannot be read.
     """
-    if base_url and server:
-        raise UsageError("--base-url and --server name two endpoints.", hint="Give one of them.")
-    address = base_url or (None if server else environ.get("OPENAI_BASE_URL"))
+    named = [flag for flag, value in (("--base-url", base_url), ("--server", server), ("--profile", profile)) if value]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} name {_number(len(named))} endpoints.", hint="Give one of them.")
+    address = base_url or (None if named else environ.get("OPENAI_BASE_URL"))
     if address:
         endpoint = _remote(address, api_key, environ, running)
     else:
-        endpoint = _local(running(), server)
+        endpoint = _profile(profile, environ) if profile else _here(server, running, listening)
         endpoint = replace(endpoint, api_key=api_key, key_origin="--api-key") if api_key else endpoint
+    if headers:
+        from llmserve.endpoint.headers import headers as parsed
+
+        endpoint = replace(endpoint, headers=(*endpoint.headers, *parsed(headers, environ)))
     return replace(endpoint, model=model) if model else endpoint
+
+
+def _number(count: int) -> str:
+    return {2: "two", 3: "three"}[count]
+
+
+def _profile(name: str, environ: Mapping[str, str]) -> Endpoint:
+    from llmserve.endpoint.profiles import load
+
+    return load(name, environ)
+
+
+def _here(
+    server: str | None, running: Callable[[], Sequence[LocalServer]], listening: Callable[[], Sequence[Listener]]
+) -> Endpoint:
+    """On this machine: a server of llmserve's, else what answers at a usual port."""
+    servers = running()
+    if servers or server:
+        return _local(servers, server)
+    return _listening(listening())
+
+
+def _listening(found: Sequence[Listener]) -> Endpoint:
+    if not found:
+        raise _nothing((), None)
+    chosen = next((each for each in found if each.models), found[0])
+    others = ", ".join(each.url for each in found if each is not chosen)
+    note = f"Using {chosen.url}, which answers at the usual port of {chosen.usual}."
+    return Endpoint(
+        base_url=chosen.url, notes=(f"{note} Others: {others}; choose with --base-url." if others else note,)
+    )
 
 
 def _remote(
@@ -110,9 +155,12 @@ def _read_key(server: LocalServer) -> str:
 
 def _nothing(servers: Sequence[LocalServer], name: str | None) -> LlmserveError:
     if not servers:
-        what = f"There is no server called {name!r}." if name else "No endpoint is named and no server is running here."
-        return UsageError(
-            what, hint="Start one with `llmserve up`, or name one with --base-url URL.", code="no_endpoint"
+        what = (
+            f"There is no server called {name!r}."
+            if name
+            else ("No endpoint is named, no server is running here, and nothing answers at the usual ports.")
         )
+        hint = "Start one with `llmserve up`, or name one with --base-url URL, OPENAI_BASE_URL or --profile NAME."
+        return UsageError(what, hint=hint, code="no_endpoint")
     names = ", ".join(each.name for each in servers)
     return UsageError(f"There is no server called {name!r}.", hint=f"Running here: {names}.", code="unknown_server")

@@ -36,8 +36,7 @@ class Refusal:
     @property
     def said(self) -> str:
         """``404: the server's sentence``, or what there is of it, without the key."""
-        key = self.endpoint.api_key
-        message = self.error.message.replace(key, "***") if key else self.error.message
+        message = self.endpoint.redacted(self.error.message)
         return ": ".join(filter(None, (str(self.status or ""), message.rstrip(".")))) or "no reason given"
 
     def matches(self, pattern: re.Pattern[str]) -> bool:

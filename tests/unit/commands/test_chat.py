@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from llmserve import paths
 from llmserve.app import run
 from llmserve.chat.once import once
 from llmserve.chat.session import Session
@@ -223,6 +224,20 @@ def test_a_server_of_this_machine(
     assert run(["chat", "--server", "other", "-m", "hi"]) == 2
     assert capfd.readouterr().out == "Hello\nHello\n"
     assert {request.headers["authorization"] for request in fake.requests} == {"Bearer sk-local"}
+
+
+def test_a_profile_and_headers(fake: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    monkeypatch.setenv("TEAM", "search")
+    tables = f'[chat]\nprofile = "work"\n[profiles.work]\nbase_url = "{fake.host}/"\napi_key = "sk-w"\nmodel = "m"\n'
+    paths.write_atomic(paths.config_file(), tables)
+    assert run(["chat", "-m", "hi", "--header", "X-Team: ${TEAM}"]) == 0
+    assert run(["chat", "-m", "hi", "--base-url", fake.url]) == 0, "a flag wins over what is only a setting"
+    assert run(["chat", "-m", "hi", "--base-url", fake.url, "--profile", "work"]) == 2
+    assert "--base-url and --profile name two endpoints" in capfd.readouterr().err
+    first, *_, last = fake.requests
+    assert (first.headers["authorization"], first.headers["x-team"]) == ("Bearer sk-w", "search")
+    assert first.json["model"] == "m"
+    assert "authorization" not in last.headers
 
 
 def test_models_that_the_endpoint_does_not_list(fake: FakeEndpoint, capfd: Capture) -> None:

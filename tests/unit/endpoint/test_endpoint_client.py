@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 
 from llmserve.endpoint.client import Client
 from llmserve.endpoint.endpoint import Endpoint
 from llmserve.endpoint.types import ChatRequest, Delta, ServedModel, StreamEnd, Usage
+from llmserve.endpoint.url import normalise
 from llmserve.errors import LlmserveError, NeedsAccessError, NotReadyError, UsageError
 from tests.fakes.endpoint import CUT, DONE, FakeEndpoint, Reply, Route, chunk, completion, error, models, stream, usage
 
@@ -164,15 +165,52 @@ def test_a_model_that_is_not_served_where_models_are_not_listed() -> None:
     assert refusal(error(404, "model 'tiny' not found")).hint == "Choose another with --model."
 
 
-def test_retry_after_as_a_date() -> None:
-    fault = refusal(lambda _: error(429, "x", **{"Retry-After": formatdate(int(time.time()) + 3600, usegmt=True)}))
-    assert 3500 < fault.data["retry_after"] <= 3600
+def test_retry_after_as_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmserve.endpoint.client.time", SimpleNamespace(time=lambda: 1_800_000_000.25))
+    fault = refusal(error(429, "x", **{"Retry-After": formatdate(1_800_003_600, usegmt=True)}))
+    assert fault.data["retry_after"] == 3600
 
 
 def test_a_base_url_without_v1_brings_the_right_hint() -> None:
     with FakeEndpoint({}) as fake, Client(Endpoint(base_url=f"{fake.host}/api")) as client:
         fault = fault_of(client.models)
     assert fault.hint == f"Did you mean --base-url {fake.host}/api/v1?"
+
+
+@pytest.mark.parametrize(
+    ("given", "real"),
+    [("", "/v1"), ("/", "/v1"), ("/v1/", "/v1"), ("/team/a", "/team/a/v1"), ("/team/a/", "/team/a"), ("/v1", "")],
+)
+@pytest.mark.parametrize("first", ["models", "chat"])
+def test_base_urls_as_people_write_them(given: str, real: str, first: str) -> None:
+    """With or without /v1, a slash at the end, a path prefix; and an API that lives where no /v1 is."""
+    routes: dict[str, Route] = {f"{real}/models": models("a"), f"{real}/chat/completions": completion("x")}
+    with FakeEndpoint(routes) as fake, Client(Endpoint(base_url=normalise(f"{fake.host}{given}"))) as client:
+        for _ in range(2):
+            if first == "models":
+                assert client.models()[0].id == "a"
+            assert client.chat(ASK).content == "x"
+        assert client.endpoint.base_url == f"{fake.host}{real}"
+    wrong = [seen.path for seen in fake.requests if not seen.path.startswith(f"{real}/")]
+    assert len(wrong) <= 1, "the right address is kept"
+
+
+def test_no_other_address_is_tried_for_a_model_that_is_unknown() -> None:
+    with serving(error(404, "The model 'tiny' does not exist"), models=models("a")) as (client, fake):
+        assert fault_of(lambda: client.chat(ASK)).code == "model_not_found"
+    assert {seen.path for seen in fake.requests} == {CHAT, "/v1/models"}
+
+
+def test_headers_of_the_user_are_sent_and_never_shown() -> None:
+    secret = ("X-Api-Key", "sk-secret"), ("Authorization", "Basic dXNlcg"), ("X-Team", "search")
+    with FakeEndpoint({CHAT: error(400, "no sk-secret here, no dXNlcg, search")}) as fake:
+        endpoint = Endpoint(base_url=fake.url, api_key="sk-1", headers=secret)
+        with Client(endpoint) as client:
+            fault = fault_of(lambda: client.chat(ASK))
+    seen = fake.requests[0].headers
+    assert (seen["x-api-key"], seen["x-team"], seen["authorization"]) == ("sk-secret", "search", "Basic dXNlcg")
+    assert "no *** here, no ***, search" in fault.message
+    assert "sk-" not in repr(endpoint)
 
 
 def test_nothing_is_retried() -> None:

@@ -112,3 +112,8 @@ def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_two_wishes_at_once() -> None:
     with pytest.raises(UsageError, match="name two endpoints"):
         find("http://h/v1", server="tiny", running=nobody, environ={})
+
+
+def test_three_wishes_at_once() -> None:
+    with pytest.raises(UsageError, match="--base-url and --server and --profile name three endpoints"):
+        find("http://h/v1", server="tiny", profile="work", running=nobody, environ={})
