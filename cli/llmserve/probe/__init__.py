@@ -1,0 +1,1 @@
+"""Is an endpoint really OpenAI-compatible? Checks that judge recorded bytes, and the report about them."""

@@ -1,0 +1,98 @@
+"""Runs checks: in order or several at once, each to a finding, whatever the server or the check itself does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from llmserve.probe.check import Check, Ended, Finding, inconclusive, skipped
+from llmserve.probe.checks import needs
+from llmserve.probe.context import Context
+from llmserve.probe.exchange import Exchange
+from llmserve.probe.selection import needed
+from llmserve.probe.session import Session
+
+__all__ = ["Outcome", "run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A check, its finding, the exchanges that it looked at, and the seconds it took."""
+
+    check: Check
+    finding: Finding
+    exchanges: tuple[Exchange, ...] = ()
+    took_s: float = 0.0
+
+
+def run(
+    session: Session, checks: Sequence[Check], *, report: Callable[[Outcome], None] = lambda _: None
+) -> list[Outcome]:
+    """The outcomes of ``checks``, in their order; ``report`` is told each as it is there, from this thread.
+
+    What is needed is found out first, one by one; then come the checks that may share the server, then those that want
+    it alone, at last those that look back.
+    """
+    for name in needed(checks):
+        _need(session, name)
+    found: dict[str, Outcome] = {}
+    for outcome in _outcomes(session, checks):
+        found[outcome.check.id] = outcome
+        report(outcome)
+    return [found[check.id] for check in checks]
+
+
+def _outcomes(session: Session, checks: Sequence[Check]) -> Iterator[Outcome]:
+    together = [check for check in checks if not check.alone and not check.last]
+    with ThreadPoolExecutor(max_workers=max(1, session.settings.concurrency)) as pool:
+        futures = [pool.submit(judge, session, check) for check in together]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for check in checks:
+        if check.alone and not check.last:
+            yield judge(session, check)
+    for check in checks:
+        if check.last:
+            yield judge(session, check)
+
+
+def judge(session: Session, check: Check) -> Outcome:
+    """One check to its finding. It never raises for what a server sends or a check gets wrong."""
+    context = Context(session)
+    began = time.monotonic()
+    try:
+        finding = _before(session, check) or check.run(context)
+    except Ended as ended:
+        finding = ended.finding
+    except Exception as error:
+        finding = inconclusive(f"internal error: {type(error).__name__}: {error}")
+    return Outcome(check, finding, tuple(context.touched), time.monotonic() - began)
+
+
+def _before(session: Session, check: Check) -> Finding | None:
+    if check.allow and check.allow not in session.settings.allow:
+        return skipped(f"it is done only with --allow {check.allow}")
+    return next((finding for name in check.needs if (finding := _need(session, name))), None)
+
+
+def _need(session: Session, name: str) -> Finding | None:
+    need = needs()[name]
+    for parent in need.needs:
+        if finding := _need(session, parent):
+            return finding
+
+    def find() -> Finding | None:
+        try:
+            return need.find(Context(session))
+        except Ended:
+            raise
+        except Exception as error:
+            return inconclusive(f"internal error: {type(error).__name__}: {error}")
+
+    return session.need(name, find)
