@@ -1,4 +1,4 @@
-"""A thin client of an OpenAI-compatible API: three routes, typed answers, every failure a sentence, no retries."""
+"""A thin client of an OpenAI-compatible API: few routes, typed answers, every failure a sentence, no retries."""
 
 from __future__ import annotations
 
@@ -72,10 +72,16 @@ class Client:
         with self._send("POST", "/chat/completions", request.body(stream=True), request.model) as response:
             yield from stream.read(_until_cut(response), self.endpoint, model=request.model)
 
+    def text(self, url: str) -> str:
+        """What ``url``, a page beside the API, answers to GET."""
+        with self._send("GET", "", at=url) as response:
+            return _head(response, MAX_BODY).decode("utf-8", "replace")
+
     @contextlib.contextmanager
     def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, model: str = ""
+        self, method: str, path: str, body: dict[str, Any] | None = None, model: str = "", *, at: str = ""
     ) -> Iterator[httpx2.Response]:
+        """The answer of ``path`` under the base URL, or of the address ``at``."""
         import httpx2
 
         content = json.dumps(body).encode() if body else None
@@ -89,14 +95,14 @@ class Client:
                     request = self._http.stream(method, base + path, content=content, headers=headers, timeout=timeout)
                     return stack.enter_context(request)
 
-                response = send(endpoint.base_url)
+                response = send(at or endpoint.base_url)
                 if response.status_code >= 300:
                     fault = self._refused(response, path, model)
-                    found = self._moved(send) if fault.code == "not_found" else None
+                    found = self._moved(send) if fault.code == "not_found" and not at else None
                     if found is None:
                         raise fault
                     response = found
-                self._elsewhere = ()
+                self._elsewhere = self._elsewhere if at else ()
                 yield response
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             from llmserve.endpoint import unreachable

@@ -95,7 +95,7 @@ def main(args: list[str]) -> int:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.ui = False
+    params.ui, params.endpoint_metrics = False, True
     try:
         apply(params, args)
     except FlagError as error:
