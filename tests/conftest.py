@@ -1,8 +1,10 @@
-"""What holds for every test: property tests know no deadline, since machines are noisy."""
+"""What every test may rely on."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+import signal
 
-settings.register_profile("llmserve", deadline=None)
-settings.load_profile("llmserve")
+# A shell without job control lets what it starts in the background ignore Ctrl-C, and so would every process that a
+# test starts, and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

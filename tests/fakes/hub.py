@@ -6,10 +6,12 @@ come on demand (``Fault``).
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from tests.fakes.hub_content import Content, Hollow, Repo, folder
 from tests.fakes.hub_faults import ALWAYS, Fault, Faults
@@ -25,9 +27,10 @@ class FakeHub:
     Every request waits ``latency`` seconds for its answer, the one that is redirected as well as the one after it.
     ``rate`` limits the bytes of all bodies per second, and ``link_life`` the seconds for which a signed address of a
     large file is good. With ``relay`` small files are redirected too, within the hub, as the real one does it.
-    ``skew`` is by how many seconds its clock goes wrong. ``opened`` counts connections, ``served`` the bytes of bodies
-    by file name, and ``sent`` says which ones: (name, first, end). What a client may never do, such as to
-    send its token to the other origin, is raised at the end.
+    ``skew`` is by how many seconds its clock goes wrong; ``leap`` puts it on, so that all signed addresses end, and
+    ``stale`` counts the answers that said so. ``opened`` counts connections, ``served`` the bytes of bodies by file
+    name, and ``sent`` says which ones: (name, first, end). What a client may never do, such as to send its token to
+    the other origin, is raised at the end.
     """
 
     def __init__(self, repos: Mapping[str, Repo], *, tokens: set[str] | None = None, latency: float = 0.0) -> None:
@@ -39,7 +42,7 @@ class FakeHub:
         self.link_life = 3600.0
         self.skew = 0.0
         self.relay = False
-        self.opened = 0
+        self.opened = self.stale = 0
         self.requests: list[str] = []
         self.served: Counter[str] = Counter()
         self.sent: list[tuple[str, int, int]] = []
@@ -89,6 +92,14 @@ class FakeHub:
         for wrong in self.wrongs:
             raise wrong
 
+    @contextmanager
+    def vacant(self) -> Iterator[None]:
+        """Keep the address of a hub that has ended, so that nobody else moves in while it is asked."""
+        with socket.socket() as placeholder:
+            placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            placeholder.bind(self._front.server_address)
+            yield
+
     def at(self, total: int, action: Callable[[], object]) -> None:
         """Call ``action`` in the moment in which ``total`` bytes of bodies have been served."""
         self._actions = sorted([*self._actions, (total, action)], key=lambda item: item[0])
@@ -103,6 +114,14 @@ class FakeHub:
 
     def now(self) -> float:
         return time.time() + self.skew
+
+    def leap(self) -> None:
+        """Let signed addresses that were given so far end, without waiting for that."""
+        self.skew += 2 * self.link_life
+
+    def goes_stale(self) -> None:
+        with self._lock:
+            self.stale += 1
 
     def opens(self) -> None:
         with self._lock:

@@ -34,6 +34,7 @@ class Settings(Protocol):
     def cdn(self) -> str: ...
     def count(self, name: str, size: int) -> None: ...
     def now(self) -> float: ...
+    def goes_stale(self) -> None: ...
 
 
 class _Refusal(Exception):  # noqa: N818
@@ -123,7 +124,10 @@ class Routes:
         wanted, _, name = path.partition("/")
         expires = exchange.query.get("Expires", "0")
         good = hmac.compare_digest(_signature(path, expires), exchange.query.get("Signature", ""))
-        if self.hub.faults.take(exchange.path, "expired") or not good or float(expires) < self.hub.now():
+        stale = float(expires) < self.hub.now()
+        if stale:
+            self.hub.goes_stale()
+        if self.hub.faults.take(exchange.path, "expired") or not good or stale:
             raise _Refusal(403, "", "Request has expired")
         found = next((repo.large[wanted] for repo in self.hub.repos.values() if wanted in repo.large), None)
         if found is None:

@@ -130,9 +130,8 @@ def _disk_full(world: World) -> None:
         raise Skip("no file system can be mounted here")
     try:
         world.hub.rate = 8e6
-        process = world.start()
         world.hub.at(MIDDLE, lambda: _filling(world))
-        world.refused(world.end(process), 3)
+        world.refused(world.pull(), 3)
         (world.cache / "filler").unlink()
         world.again()
     finally:

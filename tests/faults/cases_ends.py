@@ -7,7 +7,7 @@ import signal
 
 from tests.fakes.hub import Repo
 from tests.faults.registry import CASES, MIDDLE, Case, Skip, case
-from tests.faults.world import CHUNK, FILES, REPO, SIZE, World, files
+from tests.faults.world import CHUNK, FILES, LIMIT, REPO, SIZE, World, files
 
 POINTS = [*random.Random(4).sample(range(SIZE + 1), 18), 0, SIZE]
 """Bytes that have been served when a run is killed: 18 at random, the first, and the last."""
@@ -72,8 +72,7 @@ def _two(world: World) -> None:
 @case("two at once, one killed")
 def _two_killed(world: World) -> None:
     world.hub.rate = 8e6
-    first = world.start()
-    world.hub.at(MIDDLE, first.kill)
+    first = world.struck(MIDDLE, signal.SIGKILL, world.start)
     second = world.start()
     world.end(first)
     world.complete(world.end(second))
@@ -86,7 +85,7 @@ def _with_hf(world: World) -> None:
     other = world.hf()
     ours = world.start()
     ended = world.end(ours)
-    _, said = other.communicate(timeout=40)
+    _, said = other.communicate(timeout=LIMIT)
     assert other.returncode == 0, said
     world.complete(ended)
 
@@ -97,7 +96,7 @@ def _hf_after(world: World) -> None:
     world.killed(MIDDLE, signal.SIGKILL)
     world.hub.rate = None
     other = world.hf()
-    _, said = other.communicate(timeout=40)
+    _, said = other.communicate(timeout=LIMIT)
     assert other.returncode == 0, said
     world.sound()
     world.hub.served.clear()
@@ -111,12 +110,11 @@ def _hf_after(world: World) -> None:
 @case("after the hub's client was killed")
 def _after_hf(world: World) -> None:
     world.hub.rate = 8e6
-    other = world.hf()
-    world.hub.at(2 * MIDDLE, other.kill)
-    other.communicate(timeout=40)
+    other = world.struck(2 * MIDDLE, signal.SIGKILL, world.hf)
+    other.communicate(timeout=LIMIT)
     assert other.returncode == -signal.SIGKILL
     world.hub.rate = None
-    world.start().communicate(timeout=40)  # its own partial files carry no note, and are left to it
+    world.start().communicate(timeout=LIMIT)  # its own partial files carry no note, and are left to it
     commit = world.hub.repos[REPO].commit
     for name, content in world.content.items():
         assert (world.repository / "snapshots" / commit / name).read_bytes() == content

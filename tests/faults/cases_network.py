@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.fakes.hub import ALWAYS, Fault
 from tests.faults.registry import CASES, MIDDLE, Case, case
-from tests.faults.world import World
+from tests.faults.world import SHORT, SIZE, World
 
 SHARD = "*00002*"
 
@@ -17,6 +17,8 @@ def _passing(*faults: Fault) -> Case:
 
     def run(world: World) -> None:
         world.hub.faults.all = [replace(fault) for fault in faults]
+        if any(fault.kind in ("hang", "slow") for fault in faults):
+            world.stall = SHORT
         ended = world.pull()
         assert all(fault.times == 0 for fault in world.hub.faults.all), "the fault did not occur"
         world.complete(ended)
@@ -91,6 +93,7 @@ for _name, _fault in LASTING.items():
 
 @case("hangs always")
 def _hangs(world: World) -> None:
+    world.stall = SHORT
     world.hub.fault = Fault(times=ALWAYS, kind="hang", where=SHARD)
     world.refused(world.pull())
     world.again()
@@ -99,6 +102,7 @@ def _hangs(world: World) -> None:
 @case("every answer hangs in its middle")
 def _hangs_midway(world: World) -> None:
     """As long as each attempt brings something, the run goes on."""
+    world.stall = SHORT
     world.hub.fault = Fault(after=200_000, times=ALWAYS, kind="hang", where="cdn/*")
     world.complete(world.pull())
 
@@ -128,10 +132,14 @@ def _wrong_range(world: World) -> None:
     assert world.hub.fault.times == 0, "the fault did not occur"
 
 
-@case("signed links live for a quarter of a second")
+@case("signed links end again and again")
 def _short_links(world: World) -> None:
-    world.hub.rate, world.hub.link_life = 2e6, 0.25
+    """Before the last byte that each of them was to bring, since every connection is cut."""
+    world.hub.fault = Fault(after=200_000, times=ALWAYS, where="cdn/*")
+    for total in range(1, SIZE, 300_000):
+        world.hub.at(total, world.hub.leap)
     world.complete(world.pull())
+    assert world.hub.stale, "no link has ended"
 
 
 @case("the hub is gone")
@@ -140,7 +148,8 @@ def _gone(world: World) -> None:
     world.killed(MIDDLE, signal.SIGKILL)
     url = world.hub.url
     world.hub.__exit__()
-    world.refused(world.pull())
+    with world.hub.vacant():
+        world.refused(world.pull())
     fresh = World(world.home)
     fresh.runs = world.runs
     with fresh:

@@ -13,9 +13,10 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.fakes.hub import FakeHub, Repo
 from tests.fakes.hub_cache import blob_name
@@ -23,10 +24,15 @@ from tests.fakes.hub_cache import blob_name
 CHUNK = 65536
 SHARD = 1_200_000
 REPO = "org/model"
-STALL, UNIT = 0.8, 0.02
-"""Seconds of silence that end a connection, and the unit of pauses between attempts: a matrix has no time to lose."""
+UNIT = 0.02
+"""Seconds of the first pause between attempts: a matrix has no time to lose."""
+LONG, SHORT = 60.0, 1.5
+"""Seconds of silence that end a connection: longer than a busy machine may be silent, and for faults that hang."""
+LIMIT = 150
+"""Seconds in which a run has to end, on a machine that is busy with ten others."""
 
 Ranges = dict[str, set[tuple[int, int]]]
+Process = subprocess.Popen[str]
 
 
 def files(seed: int = 1) -> dict[str, bytes]:
@@ -79,6 +85,7 @@ class World:
     excused: int = 0
     torn: int = 0
     runs: int = 0
+    stall: float = LONG
 
     def __post_init__(self) -> None:
         self.cache = self.home / "hub"
@@ -102,29 +109,29 @@ class World:
             "HOME": str(self.home), "HF_HUB_CACHE": str(self.cache), "HF_ENDPOINT": self.hub.url,
             "XDG_STATE_HOME": str(self.home / "state"), "XDG_CACHE_HOME": str(self.home / "xdg-cache"),
             "LLMSERVE_CHUNK_BYTES": str(CHUNK), "LLMSERVE_RETRY_SECONDS": str(UNIT),
-            "LLMSERVE_STALL_SECONDS": str(STALL), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            "LLMSERVE_STALL_SECONDS": str(self.stall), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONDONTWRITEBYTECODE": "",
         }  # fmt: skip
 
-    def start(self, *args: str, limit: int | None = None) -> subprocess.Popen[str]:
+    def start(self, *args: str, limit: int | None = None) -> Process:
         """``llmserve pull``; ``limit`` is the size that no file may exceed."""
         self._here = self.present()
         self.hub.sent.clear()
         self.runs += 1
         return self._popen([sys.executable, "-m", "llmserve", "pull", REPO, "-y", *args], limit=limit)
 
-    def hf(self) -> subprocess.Popen[str]:
+    def hf(self) -> Process:
         """The hub's own client."""
         return self._popen([str(Path(sys.executable).with_name("hf")), "download", REPO])
 
-    def _popen(self, argv: list[str], limit: int | None = None) -> subprocess.Popen[str]:
+    def _popen(self, argv: list[str], limit: int | None = None) -> Process:
         bounded = ["prlimit", f"--fsize={limit}", *argv] if limit else argv
         return subprocess.Popen(
             bounded, env=self.environment(), cwd=self.home, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
-    def end(self, process: subprocess.Popen[str], timeout: float = 40) -> Run:
+    def end(self, process: Process, timeout: float = LIMIT) -> Run:
         """Wait for it, and count what it fetched although it was there."""
         try:
             out, err = process.communicate(timeout=timeout)
@@ -143,9 +150,15 @@ class World:
     def killed(self, at: int, number: signal.Signals) -> Run:
         """A run that gets a signal when ``at`` bytes of bodies have been served in all, or at its end."""
         self.torn = max(self.torn, CHUNK)
-        process = self.start()
-        self.hub.at(at, lambda: process.send_signal(number))
-        return self.end(process)
+        return self.end(self.struck(at, number, self.start))
+
+    def struck(self, at: int, number: signal.Signals, start: Callable[[], Process]) -> Process:
+        """A process that gets a signal when ``at`` bytes have been served; that is arranged before it starts."""
+        started: SimpleQueue[Process] = SimpleQueue()
+        self.hub.at(at, lambda: started.get().send_signal(number))
+        process = start()
+        started.put(process)
+        return process
 
     def complete(self, run: Run) -> None:
         """The run said that all is there, and it is, for every tool that reads this cache."""

@@ -25,7 +25,7 @@ ASK = ChatRequest(model="tiny", messages=({"role": "user", "content": "hi \ud83d
 def serving(chat: Route, *, key: str | None = None, **routes: Route) -> Iterator[tuple[Client, FakeEndpoint]]:
     all_routes = {CHAT: chat} | {f"/v1/{name}": route for name, route in routes.items()}
     with FakeEndpoint(all_routes) as fake:
-        endpoint = Endpoint(base_url=fake.url, api_key=key, key_origin="OPENAI_API_KEY" if key else "", read_timeout=5)
+        endpoint = Endpoint(base_url=fake.url, api_key=key, key_origin="OPENAI_API_KEY" if key else "", read_timeout=60)
         with Client(endpoint) as client:
             yield client, fake
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llmserve.models.hub import partial, places
 from llmserve.models.hub import settings as hub_settings
 from llmserve.models.hub.api import Hub
 from llmserve.models.hub.download import download
@@ -19,7 +21,9 @@ from tests.fakes.hub import FakeHub, Repo
 
 REPO = "org/made-up"
 CHUNK = 64 * 1024
-HASTY = Patience(unit=0.01, most=0.05, stall=0.5, chunk=CHUNK)
+HASTY = Patience(unit=0.01, most=0.05, stall=60, chunk=CHUNK)
+"""Pauses are short, and silence is borne: a busy machine is silent too. Tests of silence bear less."""
+BRUSQUE = replace(HASTY, stall=0.3, tries=100)
 SIZES = {"model-1.safetensors": 700_001, "model-2.safetensors": 20 * CHUNK, "config.json": 300, "sub/empty.txt": 0}
 
 
@@ -77,6 +81,24 @@ def is_complete(hub: FakeHub, folder: Path, names: tuple[str, ...] = ()) -> bool
     files = {name: data for name, data in hub.repos[REPO].files.items() if not names or name in names}
     same = all((folder / name).read_bytes() == data[:] for name, data in files.items())
     return same and not unfinished(folder.parent.parent if folder.name == hub.repos[REPO].commit else folder)
+
+
+def present(hub: FakeHub) -> int:
+    """Bytes of the files that are in the cache: complete, or noted of one that is not."""
+    plan = plan_of(hub)
+    return sum(_present(places.in_cache(REPO, plan.commit, file.name, str(file.etag)), file) for file in plan.files)
+
+
+def _present(place: places.Place, file: Wanted) -> int:
+    return file.size_bytes if place.is_whole(file.size_bytes) else partial.fetched(place, file.size_bytes, CHUNK)
+
+
+def await_end_of_threads() -> None:
+    """A thread of a download that was interrupted may end a moment later."""
+    for thread in threading.enumerate():
+        if thread.name == "fetch":
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 def unfinished(root: Path) -> list[str]:

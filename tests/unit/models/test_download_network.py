@@ -19,8 +19,9 @@ import pytest
 from llmserve.errors import LlmserveError, UsageError
 from llmserve.models.hub.api import Hub
 from llmserve.models.hub.download import download
+from llmserve.models.hub.patience import Patience
 from tests.fakes.hub import FakeHub, Fault, Repo
-from tests.unit.models.pulled import CHUNK, HASTY, content, is_complete, made_up_hub, plan_of
+from tests.unit.models.pulled import BRUSQUE, CHUNK, HASTY, content, is_complete, made_up_hub, plan_of
 
 SIZES = {"big.data": 20 * CHUNK + 5, "config.json": 300, "other.json": 5000}
 """None of them comes from the hub's other origin, which speaks no TLS."""
@@ -93,8 +94,8 @@ def port_of(hub: FakeHub) -> int:
     return int(hub.url.rpartition(":")[2])
 
 
-def pull(hub: FakeHub, endpoint: str) -> bool:
-    return is_complete(hub, download(Hub(endpoint), plan_of(hub), patience=HASTY))
+def pull(hub: FakeHub, endpoint: str, patience: Patience = HASTY) -> bool:
+    return is_complete(hub, download(Hub(endpoint), plan_of(hub), patience=patience))
 
 
 def test_tls(hub: FakeHub, certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_tls_that_breaks_and_stalls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     hub.faults.all = [Fault(kind="hang", after=3 * CHUNK, times=2), Fault(kind="reset", after=CHUNK, times=2)]
     with Relay(port_of(hub), certificate[1], cut=500_000).open() as port:
-        assert pull(hub, f"https://127.0.0.1:{port}")
+        assert pull(hub, f"https://127.0.0.1:{port}", BRUSQUE)
 
 
 def test_a_certificate_that_nobody_signed_ends_it(hub: FakeHub, certificate: tuple[Path, ssl.SSLContext]) -> None:

@@ -6,25 +6,24 @@ import errno
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmserve.errors import LlmserveError
 from llmserve.models.hub.digest import Digest
 from llmserve.models.hub.partial import Partial, fetched
 from llmserve.models.hub.places import Place, in_cache
 from llmserve.models.hub.plan import Wanted
-from tests.fakes.hub import ALWAYS, FakeHub, Fault
-from tests.unit.models.pulled import CHUNK, HASTY, REPO, SIZES, Pull, content, is_complete, made_up_hub, plan_of, sha256
+from tests.fakes.hub import FakeHub
+from tests.unit.models.pulled import CHUNK, REPO, SIZES, Pull, content, is_complete, made_up_hub, plan_of, sha256
 
 SIZE, SMALL_CHUNK = 10 * 4096 + 17, 4096
 DATA = content("data", SIZE)
 FILE = Wanted(name="x.bin", size_bytes=SIZE, etag=sha256(DATA), sha256=sha256(DATA))
 BUFFER = memoryview(bytearray(3000))
+NAME = "model-2.safetensors"
 
 
 def place_in(folder: Path) -> Place:
@@ -197,49 +196,42 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield hub
 
 
-def begin(hub: FakeHub) -> Path:
-    """An unfinished file; returns the folder of the blobs."""
-    hub.fault = Fault(kind="cut", after=3 * CHUNK, times=ALWAYS, where="cdn/*")
-    plan = plan_of(hub, only=("model-2.safetensors",))
-    for _ in range(2):
-        with pytest.raises(LlmserveError):
-            Pull(hub, replace(HASTY, tries=1))(plan)
-    hub.clear()
-    return plan.folder.parent.parent / "blobs"
+def begin(hub: FakeHub, chunks: int) -> Place:
+    """An unfinished file, of which every other chunk is here until there are ``chunks``, and half of the one after."""
+    plan = plan_of(hub, only=(NAME,))
+    place = in_cache(REPO, plan.commit, NAME, str(plan.files[0].etag))
+    place.content.parent.mkdir(parents=True)
+    whole = memoryview(hub.repos[REPO].files[NAME][:])
+    partial = Partial(place, len(whole), CHUNK)
+    step = max(1, partial.count // chunks)
+    for index in range(0, chunks * step, step):
+        partial.write(index, whole[index * CHUNK : (index + 1) * CHUNK])
+    if not partial.is_whole(partial.count - 1):
+        partial.write(partial.count - 1, whole[(partial.count - 1) * CHUNK :][: CHUNK // 2])
+    partial.close()
+    return place
 
 
 def go_on(hub: FakeHub) -> int:
     """Bytes that it took to complete the file."""
-    assert is_complete(hub, Pull(hub)(plan_of(hub, only=("model-2.safetensors",))), ("model-2.safetensors",))
-    return hub.served["model-2.safetensors"]
+    assert is_complete(hub, Pull(hub)(plan_of(hub, only=(NAME,))), (NAME,))
+    return hub.served[NAME]
 
 
 def test_a_damaged_piece_costs_its_chunk(hub: FakeHub) -> None:
-    blobs = begin(hub)
-    pieces = next(blobs.glob("*.llmserve.incomplete"))
-    size = SIZES["model-2.safetensors"]
-    had = fetched(in_cache(REPO, plan_of(hub).commit, "", pieces.name.partition(".")[0]), size)
-    assert had > 4 * CHUNK
-    with pieces.open("r+b") as file:
-        file.seek(CHUNK + 5)
+    place = begin(hub, 10)
+    with place.pieces.open("r+b") as file:
+        file.seek(2 * CHUNK + 5)
         file.write(b"damage")
-    assert go_on(hub) <= size - had + CHUNK
+    assert go_on(hub) == SIZES[NAME] - 9 * CHUNK - CHUNK // 2
 
 
 def test_a_lost_journal_costs_no_correctness(hub: FakeHub) -> None:
-    blobs = begin(hub)
-    next(blobs.glob("*journal*")).unlink()
-    assert go_on(hub) == SIZES["model-2.safetensors"]
+    begin(hub, 10).journal.unlink()
+    assert go_on(hub) == SIZES[NAME]
 
 
 def test_a_complete_file_without_its_name_is_not_fetched_again(hub: FakeHub) -> None:
     """Killed after its last byte, before its hash was known."""
-    plan = plan_of(hub, only=("model-2.safetensors",))
-    place = in_cache(REPO, plan.commit, plan.files[0].name, str(plan.files[0].etag))
-    place.content.parent.mkdir(parents=True)
-    whole = hub.repos["org/made-up"].files["model-2.safetensors"]
-    partial = Partial(place, len(whole), CHUNK)
-    for index in range(partial.count):
-        partial.write(index, memoryview(whole[index * CHUNK : (index + 1) * CHUNK]))
-    partial.close()
+    begin(hub, SIZES[NAME] // CHUNK)
     assert go_on(hub) == 0

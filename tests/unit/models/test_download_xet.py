@@ -12,9 +12,11 @@ import pytest
 
 from llmserve.errors import LlmserveError
 from llmserve.models.hub.api import Hub
+from llmserve.models.hub.crew import Crew
 from llmserve.models.hub.download import download
+from llmserve.models.hub.large import Large
 from tests.fakes.hub import FakeHub, Fault
-from tests.unit.models.pulled import CHUNK, HASTY, REPO, Pull, is_complete, made_up_hub, plan_of
+from tests.unit.models.pulled import CHUNK, HASTY, REPO, Pull, await_end_of_threads, is_complete, made_up_hub, plan_of
 
 
 @pytest.fixture
@@ -65,6 +67,29 @@ def test_xet_is_left_to_the_hubs_client(xet: FakeHub, monkeypatch: pytest.Monkey
     assert set(xet.served) == {"config.json"}
 
 
+def test_only_one_thread_leaves_a_file_to_xet(xet: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others look for work between the hub's offer and the end of what was begun."""
+    brought: list[str] = []
+
+    def bring(blob: Path, data: bytes, bar: Any) -> None:
+        brought.append(blob.name)
+        blob.write_bytes(data)
+
+    close = Crew._close
+
+    def later(crew: Crew, large: Large, *, remove: bool = False) -> None:
+        with crew._change:
+            crew._change.notify_all()
+        threading.Event().wait(0.3)
+        close(crew, large, remove=remove)
+
+    monkeypatch.setattr(Crew, "_close", later)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", client_that(bring, xet))
+    only = ("model-2.safetensors",)
+    assert is_complete(xet, Pull(xet)(plan_of(xet, only=only)), only)
+    assert len(brought) == 1
+
+
 @pytest.mark.parametrize("what", ["raises", "wrong"])
 def test_where_xet_fails_the_file_is_fetched_as_ever(xet: FakeHub, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def bring(blob: Path, data: bytes, bar: Any) -> None:
@@ -97,7 +122,7 @@ def test_xet_ends_when_the_user_has_had_enough(xet: FakeHub, monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.hf_hub_download", client_that(bring, xet))
     with pytest.raises(KeyboardInterrupt):
         download(Hub(xet.url), plan_of(xet), enough, patience=HASTY)
-    assert not [thread for thread in threading.enumerate() if thread.name == "fetch"]
+    await_end_of_threads()
 
 
 def test_xet_can_be_refused(xet: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

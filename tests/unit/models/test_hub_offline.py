@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -79,19 +80,13 @@ def test_another_revision_is_asked_for(hub: FakeHub) -> None:
 @pytest.mark.parametrize("ref", REFS)
 def test_a_black_hole_costs_a_cached_model_no_time(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, ref: str) -> None:
     cached(hub, ref)
-
-    def once() -> float:
-        began = time.monotonic()
-        candidate = resolve(ref)
-        assert fetch(describe(candidate, candidate.formats[0])).exists()
-        return time.monotonic() - began
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    offline = once()
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "60")
+    began = time.monotonic()
     with black_hole() as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        assert once() < offline + 1
+        candidate = resolve(ref)
+        assert fetch(describe(candidate, candidate.formats[0])).exists()
+    assert time.monotonic() - began < 30
 
 
 def test_a_gated_model_on_the_disk_needs_no_token(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,27 +139,30 @@ def test_a_black_hole_is_given_up_in_time(hole: str, monkeypatch: pytest.MonkeyP
         assert error.message == f"The hub at {hole} cannot be reached: it did not answer within 0.5 s."
         assert error.code == "hub_unreachable"
         assert "HF_ENDPOINT" in (error.hint or "")
-        assert 0.5 <= took < 2
+        assert 0.5 <= took < 60
 
 
 def test_slow_name_resolution_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.3")
+    resolved = threading.Event()
 
     def slow(*_: object, **__: object) -> list[object]:
-        time.sleep(1.5)
+        resolved.wait(60)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
+    before = set(threading.enumerate())
     error, took = unreachable("https://hub.invalid")
     assert "cannot be reached" in error.message
-    assert took < 1.2
-    time.sleep(1.5)  # the thread that was left ends within this test
+    assert took < 30
+    resolved.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
 
 
 def test_nobody_listens() -> None:
-    error, took = unreachable("http://127.0.0.1:9")
+    error, _ = unreachable("http://127.0.0.1:9")
     assert error.message == "The hub at http://127.0.0.1:9 cannot be reached: Connection refused."
-    assert took < 2
 
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:

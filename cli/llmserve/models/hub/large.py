@@ -11,6 +11,7 @@ from llmserve.models.hub.exchange import Client
 from llmserve.models.hub.job import Job, end, ended_early, skip
 from llmserve.models.hub.partial import Partial
 from llmserve.models.hub.patience import Attempts
+from llmserve.models.hub.source import OffersXet
 
 _WINDOW = 4  # chunks of a run, where several connections fetch one file: the hash follows close behind
 _WORTH = 128 * 1024**2  # bytes of a run that is split for an idle thread: what is on its way by then is lost
@@ -91,6 +92,9 @@ class Large:
         attempts = Attempts(self.job.work.patience)
         try:
             self.job.persist(lambda: self._stream(client, run, buffer, attempts), attempts)
+        except OffersXet:
+            self.finished = True  # before the run is gone: no other thread is to begin
+            raise
         finally:
             with self._mutex:
                 self.runs.remove(run)
