@@ -13,13 +13,14 @@ from llmserve.plan.plan import Goal, Plan
 from llmserve.plan.sglang import loaded, pool, weights
 from llmserve.plan.sglang import rules as sglang_rules
 from llmserve.plan.sglang.pool import PoolSettings
-from tests.bench import sglang_defaults
+from tests.bench import sglang_defaults, vllm_weights
 from tests.bench.startups import GIB, Case
 
 _PINS = (
     "tp_size", "pp_size", "dp_size", "ep_size", "chunked_prefill_size", "page_size", "max_total_tokens",
     "max_running_requests", "swa_full_tokens_ratio", "mamba_full_memory_ratio", "max_mamba_cache_size",
     "context_length", "disable_radix_cache", "enable_dp_attention", "kv_cache_dtype", "kt_num_gpu_experts",
+    "moe_a2a_backend",
 )  # fmt: skip
 _HALF = {"auto", "bfloat16", "bf16", "float16", "auto (float16)", "auto (bfloat16)", None}
 
@@ -44,7 +45,8 @@ def arrangement(case: Case) -> Arrangement:
     grouped = bool(case.flags.get("enable_dp_attention"))
     return Arrangement(
         tensor_parallel=tp, pipeline_parallel=int(case.pp or 1), attention_data_parallel=dp if grouped else 1,
-        data_parallel=1 if grouped else dp,
+        data_parallel=1 if grouped else dp, all_to_all="moe_a2a_backend" in case.flags,
+        expert_parallel=tp if "moe_a2a_backend" in case.flags else int(case.ep or 1),
     )  # fmt: skip
 
 
@@ -88,6 +90,12 @@ def from_logged_memory(case: Case, model: Model) -> Outcome | None:
     return Outcome(pool.size(model, rest, given).tokens, actual, basis)
 
 
+def cell(case: Case, model: Model) -> float:
+    """Bytes that one token takes of the pools of one GPU."""
+    filled = pool.size(model, 2**40, replace(settings(case), max_total_tokens=None))
+    return filled.kv_bytes / filled.tokens
+
+
 def _vllm_drafts(case: Case) -> int:
     """Layers of a draft that shares vLLM's pool; SGLang logs the target's pool by itself."""
     method = (case.flags.get("speculative_config") or {}).get("method", "")
@@ -106,12 +114,12 @@ def _rest(case: Case, model: Model) -> int | None:
 def planned(case: Case, model: Model) -> tuple[Plan | None, str]:
     """(b): the plan from the machine's profile and the configuration alone, the record's flags pinned."""
     pins = {name: str(case.flags[name]) for name in _PINS if name in case.flags and name != "kv_cache_dtype"}
-    fraction = case.mem_fraction_static or sglang_defaults.fraction(case, model) or 0.9
+    pins |= _drafts(case)
     sizes = arrangement(case)
     pins |= {
         "tp_size": str(sizes.tensor_parallel), "pp_size": str(sizes.pipeline_parallel),
         "dp_size": str(sizes.data_parallel), "attn_dp_size": str(sizes.attention_data_parallel),
-        "mem_fraction_static": str(fraction), "kv_cache_dtype": kv_dtype(case),
+        "mem_fraction_static": str(case.mem_fraction_static or "unknown"), "kv_cache_dtype": kv_dtype(case),
     }  # fmt: skip
     pins.pop("enable_dp_attention", None)
     if settings(case).draft_cell:
@@ -123,18 +131,32 @@ def planned(case: Case, model: Model) -> tuple[Plan | None, str]:
         return None, error.message
 
 
+def _drafts(case: Case) -> dict[str, str]:
+    """What the record says of speculation and graphs, under today's names."""
+    flags, found = case.flags, {}
+    algorithm = flags.get("speculative_algorithm") or flags.get("speculative_algo")
+    if algorithm and not settings(case).draft_cell:
+        found["speculative_algorithm"] = str(algorithm)
+        if "speculative_num_draft_tokens" in flags:
+            found["speculative_num_draft_tokens"] = str(flags["speculative_num_draft_tokens"])
+        if "speculative_draft_model_path" in flags:
+            found["speculative_draft_model_path"] = str(flags["speculative_draft_model_path"])
+    sizes = flags.get("cuda_graph_bs") or []
+    batch = flags.get("cuda_graph_max_bs") or max(sizes if isinstance(sizes, list) else [sizes], default=0)
+    return found | ({"cuda_graph_max_bs_decode": str(batch)} if batch else {})
+
+
 def weights_error(case: Case, model: Model) -> float | None:
     """(c): weights of one rank against the log."""
     if case.weight_mem_gb is None:
         return None
-    measure = weights.tensor_bytes if case.engine == "vllm" else _on_device
-    resident = tuple((name, str(value)) for name, value in case.flags.items() if name == "kt_num_gpu_experts")
-    found = measure(loaded.of(model, Pins.of(resident)), arrangement(case), arch=case.card.arch) / GIB
-    return float(found / case.weight_mem_gb - 1)
-
-
-def _on_device(model: Model, sizes: Arrangement, *, arch: str) -> int:
-    return weights.on_device(model, sizes, arch=arch).size_bytes
+    if case.engine == "vllm":
+        found = vllm_weights.size_bytes(case, model, arrangement(case))
+    else:
+        resident = tuple((name, str(value)) for name, value in case.flags.items() if name == "kt_num_gpu_experts")
+        kept = loaded.of(model, Pins.of(resident))
+        found = weights.on_device(kept, arrangement(case), arch=case.card.arch, version=case.version).size_bytes
+    return float(found / GIB / case.weight_mem_gb - 1)
 
 
 def left_by_our_fraction(case: Case) -> float | None:
@@ -177,7 +199,10 @@ def naive_tokens(case: Case, model: Model, *, weights: float, overhead: float) -
 
 def gain_over_defaults(case: Case, model: Model) -> float | None:
     """KV tokens of llmserve's own plan on the record's GPUs, over those of SGLang's default flags; None for neither."""
-    fraction, sizes = sglang_defaults.fraction(case, model), arrangement(case)
+    sizes = arrangement(case)
+    fraction = sglang_defaults.fraction(case, model, sizes)
+    if fraction is None:
+        return None
     pins = (("tp_size", str(sizes.tensor_parallel)), ("pp_size", str(sizes.pipeline_parallel)))
     try:
         ours = choose(model, case.machine(), Goal(fixed=pins), engine="sglang", reason="recorded")

@@ -62,7 +62,10 @@ CARDS = {
     "Ascend": Card("Ascend 910", 64.0, 61.3, "npu", "other"),
 }
 
-_RELEASES = (("2026-08", "0.5.18"), ("2026-05", "0.5.14"), ("2026-01", "0.5.8"), ("", "0.4.4"))
+_RELEASES = (
+    ("2026-08", "0.5.18"), ("2026-05", "0.5.14"), ("2026-01", "0.5.8"), ("2025-09", "0.5.3"), ("2025-07", "0.4.9"),
+    ("2025-05", "0.4.6"), ("", "0.4.4"),
+)  # fmt: skip
 
 UNNAMED = {
     "llama31-8b-docs-2025-01": "80 GB class", "qwen3.5-9b-tp2-24gb-2026-04": "24 GB", "lfm2-700m-16gb-2025-12": "16 GB",
@@ -182,4 +185,4 @@ def _config(row: dict[str, Any], configs: dict[str, Any], extra: dict[str, Any])
 
 
 def _parts(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry[name] for name in ("text_config", "vision_config") if entry.get(name)}
+    return {name: entry[name] for name in ("text_config", "vision_config") if entry.get(name) is not None}

@@ -36,37 +36,23 @@ WHY = {
 
 WHY_PLAN = {
     "qwen3-30b-a3b-mi3xx-aiter-0911": "a branch that sets 51.75 GiB aside for a workspace; releases do not",
-    "gb10-qwen2.5-1.5b-mem0.2-busy": "a nearly empty pool on a card that others use",
-    "phi4-reasoning-plus-rtx6000ada": "5 GiB of pool on a desktop card: 1 GiB less was free than the profile says",
-    "deepseek-v4-flash-fp8-hopper-tp4": "not understood; the card, free memory and weights are not in the log",
-    "deepseek-v4-flash-fp8-16xl20-pp2": "the fraction is not in the log, and V4 differs from build to build",
-    "qwen3.5-4b-h200-2026-08": "the fraction is not in the log: the pool gives 0.75, SGLang's default would be 0.84",
-    "gemma4-e4b-gb10-bf16kv": "the fraction is not in the log",
-    "musa-s5000-qwen3moe-fp8-tp2": "the fraction is not in the log, and the card is unknown to SGLang's defaults",
-    "kimi-k2.6-w4a8-ascend-32": "an NPU: the draft is loaded after the pool, out of the reserve",
+    "gb10-qwen2.5-1.5b-mem0.2-busy": "0.18 GiB of pool: 0.2 GiB for the host's own growth is all of it",
+    "qwen3.5-4b-h200-2026-08": "the fraction is not in the log: the pool gives 0.75, SGLang's default would be 0.86",
+    "gemma4-e4b-gb10-bf16kv": "the fraction is not in the log: the pool gives 0.69, SGLang's default would be 0.88",
+    "kimi-k2.6-w4a8-ascend-32": "5 GiB of pool on an NPU: its formats of 4 and 8 bits are not in the record",
 }
 """Why (b) is off by more than 10 %."""
 
-_NOISE = "host and GPU share the memory: the same model took 3.01 GiB in another start"
-_LATENT = "old vLLM keeps a copy of the absorbed matrices"
-_SECTION = "the quantisation's list of modules is not in the record"
 WHY_WEIGHTS = {
-    "gb10-qwen2.5-1.5b-mem0.4-busy": _NOISE, "gb10-qwen2.5-1.5b-mem0.4-bf16": _NOISE,
-    "gb10-qwen2.5-1.5b-mem0.4-fp8kv": _NOISE, "gb10-qwen2.5-1.5b-mem0.4-fp4kv": _NOISE,
-    "kimi-k2.5-mi355x-tp8-2026-02": "not understood; the int4 scheme is assumed, on ROCm",
-    "qwen3.5-4b-h200-2026-08": "not understood; the model is inferred from the weights",
-    "embeddinggemma-300m-mi350x": "0.04 GiB: rounding of a small model, and its projection layers",
-    "deepseek-v4-pro-fp8-8xh200-fail": "the configuration of the record does not say that experts are FP4",
-    "deepseek-v4-flash-base-8x96gb-mf088": "not understood; whole shared experts on each GPU would explain half",
+    "gb10-qwen2.5-1.5b-mem0.2-busy": "host and GPU share memory: 0.2 GiB that four other starts took were not taken",
+    "embeddinggemma-300m-mi350x": "0.04 GiB beside the tensors: first kernels on ROCm (0.09 in another start)",
+    "deepseek-v4-pro-fp8-8xh200-fail": "the record's configuration lacks expert_dtype: FP4 experts would give -5 %",
+    "deepseek-v4-flash-base-8x96gb-mf088": "a build of May 2026: 1.66 GiB more than its tensors; whole shared experts, "
+    "which DeepEP brings, would be 0.88 of it",
     "qwen3.6-35b-a3b-awq-offload-20gb": "a fork that offloads experts",
-    "docs-llama32-1b-2025-01": "0.07 GiB, as in other starts of 2025; not understood",
     "vllm-manojarulmurugan-server-20260708-225807-log": "an EAGLE draft of 0.8 GiB is in the figure",
-    "vllm-sostrowsk-gemma4-nvfp4-log": _SECTION, "vllm-sostrowsk-qwen36-log": _SECTION,
-    "vllm-sostrowsk-qwen38-nvfp4-log": _SECTION,
-    "vllm-internvl3-78b-8x48gb": "vLLM keeps an image encoder of 25 heads whole on each of 8 GPUs",
-    "vllm-deepseek-r1-8xh200": _LATENT, "vllm-deepseek-coder-v2-lite-8xa100-40": _LATENT,
-}  # fmt: skip
-"""Why (c) is off by more than 2 %, as far as it is known."""
+}
+"""Why (c) is off by more than 2 %."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +68,24 @@ class Row:
     naive: float | None
     rule: float | None
     gain: float | None
+    width: float | None = None
 
     @property
     def group(self) -> str:
         return f"{self.case.card.vendor}, {self.case.engine}"
 
     @property
+    def pool(self) -> float:
+        """GiB of the pool, by what its tokens take where the log does not say."""
+        model, tokens = self.case.model, self.case.kv_tokens
+        if self.case.kv_gb is not None or model is None or not tokens:
+            return float(self.case.kv_gb or 0)
+        return accuracy.cell(self.case, model) * float(tokens) / GIB
+
+    @property
     def large(self) -> bool:
         """Whether the pool is at least a tenth of the card."""
-        pool = self.case.kv_gb or 0
-        return bool(not self.case.capped and pool >= self.case.card.total / 10)
+        return bool(not self.case.capped and self.pool >= self.case.card.total / 10)
 
 
 @cache
@@ -121,7 +115,7 @@ def _row(case: Case) -> Row:
         case, a, plan.kv_tokens / actual - 1, low <= actual <= high, "", c,
         accuracy.naive_tokens(case, model, weights=1.0, overhead=0.0) / actual - 1,
         accuracy.naive_tokens(case, model, weights=1.2, overhead=2.0) / actual - 1,
-        accuracy.gain_over_defaults(case, model),
+        accuracy.gain_over_defaults(case, model), (high - low) / plan.kv_tokens,
     )  # fmt: skip
 
 
@@ -159,7 +153,8 @@ def test_every_miss_is_explained() -> None:
 
 
 def test_tokens_from_profile_and_configuration_alone() -> None:
-    seen = errors(lambda row: row.b, only=lambda row: row.large and row.case.mem_fraction_static is not None)
+    seen = errors(lambda row: row.b, only=lambda row: row.large)
+    assert len(seen) == 31
     assert statistics.median(seen) <= 0.03
     assert percentile(seen, 0.9) <= 0.10
 
@@ -169,9 +164,16 @@ def test_every_bad_plan_is_explained() -> None:
 
 
 def test_the_band_holds_the_truth() -> None:
-    """Where the log says with which fraction the engine was started: a plan cannot know it otherwise."""
-    inside = [row.inside for row in rows() if row.inside is not None and row.case.mem_fraction_static]
+    """Of all starts: where the log does not say the fraction, the plan is told so, and its band must say it."""
+    inside = [row.inside for row in rows() if row.inside is not None]
     assert sum(inside) / len(inside) >= 0.9
+
+
+def test_bands_are_no_wider_than_they_must_be() -> None:
+    """A band from nothing to everything would hold every truth."""
+    told = [row.width for row in rows() if row.width and row.large and row.case.mem_fraction_static]
+    assert statistics.median(told) <= 0.06
+    assert statistics.median([row.width for row in rows() if row.width and row.large]) <= 0.20
 
 
 def test_weights() -> None:
@@ -227,12 +229,14 @@ def _summary() -> str:
     inside = [row.inside for row in rows() if row.inside is not None]
     told = [row.inside for row in rows() if row.inside is not None and row.case.mem_fraction_static]
     large = errors(lambda row: row.b, only=lambda row: row.large)
+    widths = [row.width for row in rows() if row.width and row.large]
     return (
         f"{columns(('GROUP', 'WHAT', 'STARTS', 'MEDIAN', 'P90'), found)}\n"
         f"(b) where the pool is a tenth of the card: {len(large)} starts, median {statistics.median(large):.2%}, "
         f"p90 {percentile(large, 0.9):.2%}\n"
         f"band holds the truth: {sum(inside)} of {len(inside)} starts; "
-        f"{sum(told)} of the {len(told)} whose fraction is in the log\n"
+        f"{sum(told)} of the {len(told)} whose fraction is in the log; where the pool "
+        f"is a tenth of the card it is {statistics.median(widths):.1%} wide (median)\n"
         f"KV tokens of llmserve's plan over those of SGLang's default flags: median {statistics.median(gains):.2f} x"
     )
 

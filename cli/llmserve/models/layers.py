@@ -98,7 +98,14 @@ class Experts:
 
 @dataclass(frozen=True, kw_only=True)
 class Vision:
-    """An image encoder in front of the language model. Zero where the configuration does not say."""
+    """An image encoder in front of the language model. Zero where the configuration does not say.
+
+    ``named_layers`` and ``named_width`` are its ``num_hidden_layers`` and ``hidden_size`` in just these spellings: all
+    that SGLang looks at when it chooses a static fraction.
+    """
 
     layers: int = 0
     hidden_size: int = 0
+    heads: int = 0
+    named_layers: int = 0
+    named_width: int = 0

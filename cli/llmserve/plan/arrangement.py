@@ -11,7 +11,8 @@ class Arrangement:
 
     ``tensor_parallel`` GPUs share each layer; ``attention_data_parallel`` divides them into groups with caches of their
     own; ``expert_parallel`` says how many groups of them hold different experts. ``pipeline_parallel`` stages hold
-    different layers. ``data_parallel`` copies of all that serve side by side.
+    different layers. ``data_parallel`` copies of all that serve side by side. ``all_to_all``: tokens travel to their
+    experts (DeepEP and its like), and each GPU has the shared experts whole.
     """
 
     tensor_parallel: int = 1
@@ -19,6 +20,7 @@ class Arrangement:
     attention_data_parallel: int = 1
     expert_parallel: int = 1
     data_parallel: int = 1
+    all_to_all: bool = False
 
     @property
     def attention_tensor_parallel(self) -> int:

@@ -10,7 +10,7 @@ from llmserve.output import ledger
 from llmserve.output.ledger import Look
 from llmserve.output.text import gib
 from llmserve.plan import pictures, users
-from llmserve.plan.plan import Alternative, Plan
+from llmserve.plan.plan import Alternative, Doubt, Plan
 
 ENGINES = {"sglang": "SGLang", "llamacpp": "llama.cpp"}
 _BASIS = {"headers": "from tensor headers", "config": "computed from config.json", "recipe": "computed from the recipe"}
@@ -123,7 +123,21 @@ def _arithmetic(plan: Plan, look: Look) -> list[str]:
         first = f"  {term.name:<{wide}}  = "
         lines += ledger.folded(f"{term.formula} = {term.value}", look, first=first, rest=" " * (wide + 6))
     expected = f"Expected: {plan.predicted.kv_tokens:,} KV tokens, between {low:,} and {high:,}"
-    return [*lines, *ledger.folded(f"{expected}{_percent(plan)}.", look, first="  ", rest="  ")]
+    lines += ledger.folded(f"{expected}{_percent(plan)}.", look, first="  ", rest="  ")
+    return [*lines, *_doubts(plan, look)]
+
+
+def _doubts(plan: Plan, look: Look) -> list[str]:
+    """What makes the band as wide as it is, the widest first."""
+    widest = sorted(plan.doubts, key=lambda doubt: -max(doubt.below, doubt.above))
+    table = [(doubt.name, _spread(doubt), doubt.reason) for doubt in widest]
+    return ["", "Doubts, of which the root of the squares counts:", *ledger.rows(table, look)] if table else []
+
+
+def _spread(doubt: Doubt) -> str:
+    if abs(doubt.below - doubt.above) < 0.0005:
+        return f"± {doubt.above:.1%}"
+    return f"-{doubt.below:.1%} +{doubt.above:.1%}"
 
 
 def _percent(plan: Plan) -> str:

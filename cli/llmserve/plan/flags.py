@@ -8,6 +8,7 @@ from llmserve.hardware.machine import Machine
 from llmserve.models.model import Model
 from llmserve.plan.pins import MEASURED, PLANNED, Pins
 from llmserve.plan.plan import Flag
+from llmserve.plan.sglang import default_fraction
 from llmserve.plan.sglang import rules as sglang_rules
 from llmserve.plan.sglang.memory import MIB
 from llmserve.plan.sglang.parsers import parsers
@@ -80,7 +81,7 @@ def sglang_gpu(model: Model, layout: Layout, wish: Wish, *, why: str) -> tuple[F
     off = () if tier.prefill_graph else (_flag("--cuda-graph-backend-prefill", "disabled", "saves 1-3 GiB"),)
     flags = (
         *_parallel(layout, why),
-        _flag("--mem-fraction-static", f"{layout.fraction:g}", "what the ledger leaves for weights and KV cache"),
+        _flag("--mem-fraction-static", f"{layout.asked:g}", _why_fraction(layout)),
         *_context(model, layout.fit),
         _flag("--max-running-requests", requests, "bounds the request table and the graphs"),
         _flag("--chunked-prefill-size", tier.chunk, "the largest whose activations fit the slack"),
@@ -92,6 +93,11 @@ def sglang_gpu(model: Model, layout: Layout, wish: Wish, *, why: str) -> tuple[F
         *_serving(model),
     )
     return _pinned(flags, wish.pins)
+
+
+def _why_fraction(layout: Layout) -> str:
+    reason = "what the ledger leaves for weights and KV cache"
+    return reason if layout.derating == 1 else f"{reason}; SGLang takes {layout.derating:g} of it with aiter"
 
 
 def _context(model: Model, shape: Fit) -> tuple[Flag, ...]:
@@ -175,6 +181,9 @@ _COMMON = (
 def _pinned(flags: tuple[Flag, ...], pins: Pins) -> tuple[Flag, ...]:
     """Pinned settings in place of planned ones, and those that the planner knows nothing about at the end."""
     names = {"--" + name.replace("_", "-"): value for name, value in pins.values.items() if name not in MEASURED}
+    if default_fraction.is_word(names.get("--mem-fraction-static", "")):  # the engine is to choose
+        del names["--mem-fraction-static"]
+        flags = tuple(flag for flag in flags if flag.name != "--mem-fraction-static")
     kept = tuple(_flag(f.name, names.pop(f.name) or None, "fixed by you") if f.name in names else f for f in flags)
     added = (_flag(name, _value(value), "fixed by you") for name, value in names.items() if value.lower() != "false")
     return (*kept, *(flag for flag in added if not (flag.value == "1" and flag.name.endswith("p-size"))))

@@ -85,6 +85,16 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """One thing that a plan does not know: in parts of the pool, by which it may turn out smaller or larger."""
+
+    name: str
+    below: float
+    above: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alternative:
     """An arrangement that was not chosen, or a change that would make a refused one fit: what, why, what to type."""
 
@@ -112,6 +122,7 @@ class Plan:
     ``tensor_parallel`` x ``pipeline_parallel`` x ``data_parallel`` are used; ``attention_data_parallel`` and
     ``expert_parallel`` divide the tensor-parallel group. ``nodes`` machines of this kind are needed.
     ``wanted_tokens`` is what has to fit: the context, for as many requests as were asked for, or for one.
+    ``doubts`` are why the band is as wide as it is.
     ``architecture`` is the model's, ``machine`` the kind of hardware used (``calibration.machine_key``).
     """
 
@@ -139,6 +150,7 @@ class Plan:
     weights_basis: Literal["headers", "config", "recipe"] = "headers"
     rejected: tuple[Alternative, ...] = ()
     terms: tuple[Term, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     architecture: str = ""
     machine: str = ""
 

@@ -86,9 +86,11 @@ def _pinned(model: Model, wish: Wish) -> Arrangement | None:
     copies, groups = pins.whole("dp_size", 1), pins.whole("attn_dp_size", 1)
     if pins.switch("enable_dp_attention"):
         copies, groups = 1, max(copies, groups)
+    travels = pins.text("moe_a2a_backend", "none").lower() != "none"
     arrangement = Arrangement(
-        tensor_parallel=ranks, pipeline_parallel=pins.whole("pp_size", 1), expert_parallel=pins.whole("ep_size", 1),
-        data_parallel=copies, attention_data_parallel=groups,
+        tensor_parallel=ranks, pipeline_parallel=pins.whole("pp_size", 1),
+        expert_parallel=ranks if travels and model.experts else pins.whole("ep_size", 1),
+        data_parallel=copies, attention_data_parallel=groups, all_to_all=travels,
     )  # fmt: skip
     if problem := parallel.violation(model, arrangement):
         raise UsageError(f"{model.name} cannot be split as fixed: {problem}.", hint="Fix other sizes, or none.")

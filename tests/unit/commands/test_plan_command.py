@@ -20,7 +20,7 @@ from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Candidate, Model, Source
 from llmserve.plan import choose
-from llmserve.plan.plan import Alternative, Flag, Goal, Plan, PlannedGpu, Prediction, Share, Term
+from llmserve.plan.plan import Alternative, Doubt, Flag, Goal, Plan, PlannedGpu, Prediction, Share, Term
 from llmserve.plan.users import UsersAt
 from llmserve.result import Result
 from tests.fakes.machines import qwen3_8b
@@ -390,7 +390,7 @@ def test_a_dry_run_shows_the_same_plan(capsys: pytest.CaptureFixture[str]) -> No
     ("name", "record"),
     [
         ("plan", Plan), ("gpu", PlannedGpu), ("share", Share), ("flag", Flag), ("predicted", Prediction),
-        ("alternative", Alternative), ("term", Term), ("users", UsersAt),
+        ("alternative", Alternative), ("term", Term), ("users", UsersAt), ("doubt", Doubt),
     ],
 )  # fmt: skip
 def test_the_schema_documents_every_field(name: str, record: type, validator: Draft202012Validator) -> None:

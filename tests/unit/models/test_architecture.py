@@ -119,8 +119,15 @@ def test_layers_that_predict_further_tokens(fields: dict[str, Any], expected: in
 @pytest.mark.parametrize(
     ("vision", "expected"),
     [
-        ({"vision_config": {"depth": 27, "hidden_size": 1152}}, Vision(layers=27, hidden_size=1152)),
-        ({"vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 3584}}, Vision(layers=32, hidden_size=1280)),
+        ({"vision_config": {"depth": 27, "hidden_size": 1152}}, Vision(layers=27, hidden_size=1152, named_width=1152)),
+        (
+            {"vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16}},
+            Vision(layers=32, hidden_size=1280, heads=16, named_width=3584),
+        ),
+        (
+            {"vision_config": {"num_hidden_layers": 45, "hidden_size": 3200, "num_attention_heads": 25}},
+            Vision(layers=45, hidden_size=3200, heads=25, named_layers=45, named_width=3200),
+        ),
         ({"vision_config": {"layers": 24, "width": 1024}}, Vision(layers=24, hidden_size=1024)),
         ({"vision_config": {"vt_num_hidden_layers": 27, "vt_hidden_size": 1024}}, Vision(layers=27, hidden_size=1024)),
         ({"vision_config": {"depth": "many"}}, Vision()),

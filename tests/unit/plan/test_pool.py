@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from llmserve.models.layers import AttentionLayers, CompressedLayers, LatentLayers, StateLayers
 from llmserve.models.model import Model
 from llmserve.plan.arrangement import Arrangement
-from llmserve.plan.sglang import pool
+from llmserve.plan.sglang import compressed, pool
 from llmserve.plan.sglang.pool import PoolSettings
 from tests.fakes.machines import GIB, llama_8b
 
@@ -114,6 +115,26 @@ def test_a_compressed_cache_costs_what_a_build_of_2026_logged() -> None:
     found = pool.size(served, int(45.78 * GIB), PoolSettings(page_size=256, window_ratio=0.1, version="0.5.14"))
     assert found.cell == pytest.approx(15_955.85)
     assert found.tokens == pytest.approx(3_080_960, rel=0.001)
+
+
+def test_a_compressed_cache_is_as_small_as_that_of_the_fullest_stage() -> None:
+    group = CompressedLayers(ratios=(0, 0, *(4, 128) * 10, 4), head_dim=512, rope_dim=64, index_dim=128, window=128)
+    served, rest = model(group, architecture="DeepseekV4ForCausalLM"), 40 * GIB
+    whole, halves = (PoolSettings(page_size=256, arrangement=Arrangement(pipeline_parallel=n)) for n in (1, 2))
+    stages = compressed.of_stages(group, 2)
+    assert [stage.layers for stage in stages] == [11, 12]
+    assert tuple(ratio for stage in stages for ratio in stage.ratios) == group.ratios
+    assert pool.size(served, rest, whole).tokens < pool.size(served, rest, halves).tokens
+    late = PoolSettings(page_size=256, max_running_requests=1)
+    alone = [pool.size(replace(served, cache=(stage,)), rest, late).tokens for stage in stages]
+    assert pool.size(served, rest, replace(late, arrangement=halves.arrangement)).tokens == min(alone)
+
+
+def test_drafts_double_the_rings_of_early_builds() -> None:
+    group = CompressedLayers(ratios=(0, 4, 128), head_dim=512, rope_dim=64, index_dim=128, window=128)
+    plain, drafting = (compressed.early_cost(group, ratio=0.1, drafts=drafts, last=True) for drafts in (0, 2))
+    rings = 0.1 * (4 * 640 * 4 * 8 / 128 + 2 * 512 * 4 * 128 / 128)
+    assert drafting.per_token == pytest.approx((plain.per_token + rings) * 5 / 4)
 
 
 def test_requests_follow_from_the_pool_unless_they_are_asked_for() -> None:

@@ -13,6 +13,7 @@ from llmserve.models.tensors import TensorGroup
 from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.sglang import allocator
 from llmserve.plan.sglang.mxfp4 import growth
+from llmserve.plan.sglang.shares import share
 from llmserve.plan.sglang.weights import on_device, tensor_bytes
 from tests.unit.models.test_parameters import DEEPSEEK, GPT_OSS, LLAMA, QWEN3, QWEN3_MOE, QWEN25, QWEN25_VL, QWEN35
 
@@ -186,3 +187,69 @@ def test_the_allocator_takes_whole_pieces_and_reuses_what_is_left() -> None:
     assert allocator.reserved([6 * MiB] * 3) == 20 * MiB
     assert allocator.reserved([6 * MiB] * 4) == 40 * MiB
     assert allocator.reserved([int(24.5 * MiB), int(1.25 * MiB)]) == 26 * MiB
+
+
+INTERN = {
+    "model_type": "internvl_chat", "architectures": ["InternVLChatModel"], "llm_config": QWEN25,
+    "vision_config": {"num_hidden_layers": 45, "hidden_size": 3200, "intermediate_size": 12800,
+                      "num_attention_heads": 25},
+}  # fmt: skip
+
+
+def share_of(config: dict[str, Any], role: str, tensor_parallel: int) -> float:
+    served = model(config)
+    group = next(group for group in served.tensors if group.role == role)
+    return share(served, group, Arrangement(tensor_parallel=tensor_parallel), "sm_90")
+
+
+def test_heads_of_an_encoder_that_cannot_be_dealt_out_are_filled_up() -> None:
+    assert share_of(INTERN, "vision", tensor_parallel=5) == pytest.approx(1 / 5)
+    uneven = share_of(INTERN, "vision", tensor_parallel=8)
+    assert 1 / 8 < uneven < 32 / 25 / 8  # attention as if it had 32 heads, the rest in eight parts
+
+
+def test_a_chat_model_has_a_head() -> None:
+    untied = {**INTERN, "llm_config": QWEN25 | {"tie_word_embeddings": False}}
+    assert any(group.role == "head" for group in model(untied).tensors)
+
+
+def test_shared_experts_are_whole_where_tokens_travel() -> None:
+    assert share_of(DEEPSEEK, "shared_experts", tensor_parallel=8) == 1 / 8
+    whole = Arrangement(tensor_parallel=8, expert_parallel=8, all_to_all=True)
+    served = model(DEEPSEEK)
+    shared = next(group for group in served.tensors if group.role == "shared_experts")
+    routed = next(group for group in served.tensors if group.role == "experts")
+    assert share(served, shared, whole, "sm_90") == 1
+    assert share(served, routed, whole, "sm_90") == 1 / 8
+
+
+def test_packed_experts_keep_their_orders_on_rocm_alone() -> None:
+    """Two of four bytes for each input of both matrices of every expert."""
+    packed = DEEPSEEK | {"quantization_config": {"quant_method": "compressed-tensors"}}
+    served, sizes = model(packed), Arrangement(tensor_parallel=8)
+    experts, layers = served.experts, served.layers
+    assert experts is not None
+    more = tensor_bytes(served, sizes, arch="gfx950") - tensor_bytes(served, sizes, arch="sm_90")
+    width = 2 * 4 * (served.hidden_size + experts.intermediate_size // 8)
+    assert more == experts.routed * width * (layers - experts.dense_layers)
+
+
+def test_what_goes_while_weights_load_counts_as_weights() -> None:
+    """75 MiB of first calls before 0.5; the growth of processes where host and GPU share their memory."""
+    old, new = gib(QWEN25, version="0.4.4", arch="sm_90"), gib(QWEN25, version="0.5.23", arch="sm_90")
+    assert old - new == pytest.approx(75 / 1024)
+    assert gib(QWEN25, arch="sm_121") - new == pytest.approx(205 / 1024)
+
+
+def test_gemma_4_has_a_table_for_each_kind_of_layer() -> None:
+    config = {
+        "model_type": "gemma4_text", "architectures": ["Gemma4ForCausalLM"], "num_hidden_layers": 6,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "global_head_dim": 512,
+        "hidden_size": 2048, "intermediate_size": 4096, "vocab_size": 1000, "max_position_embeddings": 100_000,
+        "sliding_window": 512, "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    short = config | {"max_position_embeddings": 1000}
+    assert tensor_bytes(model(config), Arrangement()) - tensor_bytes(model(short), Arrangement()) == (
+        99_000 * (256 + 512) * 4
+    )

@@ -115,6 +115,9 @@ def _vision(config: Mapping[str, Any]) -> Vision | None:
     return Vision(
         layers=_figure(fields, "num_hidden_layers", "depth", "layers", "vt_num_hidden_layers", "num_layers"),
         hidden_size=_figure(fields, "embed_dim", "width", "vt_hidden_size", "hidden_size"),
+        heads=_figure(fields, "num_heads", "num_attention_heads", "vt_num_attention_heads"),
+        named_layers=_figure(fields, "num_hidden_layers"),
+        named_width=_figure(fields, "hidden_size"),
     )
 
 

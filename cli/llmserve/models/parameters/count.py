@@ -80,7 +80,7 @@ def _ends(config: Config, shape: Architecture) -> Iterator[Module]:
 def _has_head(shape: Architecture) -> bool:
     """Classes that end in Model, or that grade texts, have none. Qwen3-Embedding is a ``ForCausalLM``, and ties it."""
     without = ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "RewardModel")
-    return not shape.name.endswith(without) or shape.name.endswith("LMHeadModel")
+    return not shape.name.endswith(without) or shape.name.endswith(("LMHeadModel", "ChatModel"))
 
 
 def _norms(config: Config, shape: Architecture) -> Iterator[Module]:

@@ -5,7 +5,7 @@ Source: SGLang 0.5.23, ``pool_configurator.DSV4PoolConfigurator``. Builds differ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmserve.models.layers import CompressedLayers
 
@@ -21,12 +21,19 @@ class Cost:
     fixed: float
 
 
-def cost(
-    group: CompressedLayers, *, page_size: int, ratio: float, drafts: int, stages: int, requests: int | None
-) -> Cost:
+def of_stages(group: CompressedLayers, stages: int) -> list[CompressedLayers]:
+    """The layers of each pipeline stage: dealt out evenly, and the last stages get one more."""
+    each, more = divmod(group.layers, stages)
+    ends = [each * (i + 1) + max(0, i + 1 - (stages - more)) for i in range(stages)]
+    return [
+        replace(group, ratios=group.ratios[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]  # fmt: skip
+
+
+def cost(group: CompressedLayers, *, page_size: int, ratio: float, drafts: int, requests: int | None) -> Cost:
     """``ratio`` is window tokens per token. The layout of the cache is FlashMLA's whatever its type is said to be."""
-    layers, fours = group.layers / stages, group.ratios.count(4) / stages
-    hundreds = group.ratios.count(128) / stages
+    layers, fours = group.layers, group.ratios.count(4)
+    hundreds = group.ratios.count(128)
     slot, index = _slot(group), _index(group)
     ring4, ring128 = (16, 256) if drafts else (8, 128)
     window = _padded(slot, page_size) * layers + _states(group) * ring4 / page_size * fours
@@ -39,17 +46,20 @@ def cost(
     return Cost(per_token, rows * 2 * group.head_dim * _STATE * hundreds)
 
 
-def early_cost(group: CompressedLayers, *, page_size: int, ratio: float, stages: int) -> Cost:
-    """As builds of mid-2026 price it: the states of 128-fold layers per token too, rings for drafts always, no padding.
+def early_cost(group: CompressedLayers, *, ratio: float, drafts: int, last: bool) -> Cost:
+    """As builds of mid-2026 price it: all states per token of a page of the window, no padding; with drafts rings of
+    twice the size, and one layer more. The layer for drafts, which configurations list at the end, keeps a window
+    in the ``last`` pipeline stage whether it is used or not.
 
     Reproduces the 15,955.85 bytes per token that such a build logs for DeepSeek-V4-Flash.
     """
-    fours, hundreds = group.ratios.count(4), group.ratios.count(128)
+    layers, fours, hundreds = group.layers + last, group.ratios.count(4), group.ratios.count(128)
     slot, index = _slot(group), _index(group)
-    window = slot * (group.layers + 1) + _states(group) * 16 / page_size * fours
-    window += 2 * group.head_dim * _STATE * 256 / page_size * hundreds
+    ring4, ring128 = (16, 256) if drafts else (8, 128)
+    window = slot * layers + _states(group) * ring4 / group.window * fours
+    window += 2 * group.head_dim * _STATE * ring128 / group.window * hundreds
     full = fours * (slot + index) / 4 + hundreds * slot / 128
-    return Cost((full + ratio * window) / stages, 0)
+    return Cost((full + ratio * window) * ((layers + 1) / layers if drafts else 1), 0)
 
 
 def _slot(group: CompressedLayers) -> int:

@@ -34,7 +34,7 @@ def plan(
         predicted=_prediction(layout), memory_bytes=layout.free, ledger=ledgers[layout.tightest.uuid],
         flags=flags.sglang_gpu(model, layout, wish, why=why), notes=_notes(model, layout),
         weights_basis=model.basis, wanted_tokens=layout.fit.context * (wish.goal.concurrency or 1),
-        rejected=rejected, terms=arithmetic.terms(model, layout),
+        rejected=rejected, terms=arithmetic.terms(model, layout), doubts=layout.doubts,
         architecture=model.architecture, nodes=layout.nodes, machine=machine_key([gpu.name for gpu in layout.gpus]),
     )  # fmt: skip
 

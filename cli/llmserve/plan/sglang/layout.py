@@ -12,10 +12,12 @@ from llmserve.output.text import GIB
 from llmserve.plan.arrangement import Arrangement
 from llmserve.plan.calibration import Calibration
 from llmserve.plan.pins import Pins
-from llmserve.plan.plan import Goal, Share
-from llmserve.plan.sglang import checks, loaded, memory, pool, weights
+from llmserve.plan.plan import Doubt, Goal, Share
+from llmserve.plan.sglang import checks, default_fraction, loaded, memory, pool, weights
 from llmserve.plan.sglang import rules as sglang_rules
 from llmserve.plan.sglang.band import band
+from llmserve.plan.sglang.doubts import Known
+from llmserve.plan.sglang.fraction import Fraction, chosen, solve
 from llmserve.plan.sglang.memory import Tier
 from llmserve.plan.sglang.no_room import no_room
 from llmserve.plan.sglang.pool import Pool, PoolSettings
@@ -23,8 +25,6 @@ from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
 
 MOST_CONTEXT = 262_144
 """Context that is planned for when nobody asked for more: tables grow with it, and few requests are longer."""
-
-_MOST_FRACTION = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ class Wish:
 class Layout:
     """The outcome for one group. ``before_load`` is free memory when the weights begin to load (SGLang's B).
 
+    ``fraction`` is the one in force, ``derating`` times the one ``asked`` for.
     ``solved`` says that the fraction follows from the slack, of which ``allowance`` is the least that stays.
     """
 
@@ -62,6 +63,9 @@ class Layout:
     pool: Pool
     fit: Fit
     band: tuple[int, int]
+    asked: float
+    derating: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
     solved: bool = True
     allowance: int = 0
     weight_factor: float = 1.0
@@ -100,13 +104,9 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
     weighed = _weights(model, arrangement, wish, arch=tightest.arch)
     tier = _tier(tightest, model, arrangement, wish, context=context)
     slack = _slack(tightest, model, arrangement, tier, wish, context=context)
-    fraction = pins.number(
-        "mem_fraction_static",
-        _fraction(before_load, weighed.size_bytes, slack, memory.allowance(tightest, model)),
-        most=1,
-    )
+    fraction = _fraction(model, tightest, arrangement, tier, wish, slack, before_load, weighed.size_bytes, context)
     images = sglang_rules.image_cache(wish.version) if model.vision else 0
-    rest = int(before_load * fraction) - weighed.size_bytes - images
+    rest = int(before_load * fraction.value) - weighed.size_bytes - images
     settings = _settings(model, arrangement, tier, wish, arch=tightest.arch, context=context)
     filled, settings = _fill(model, rest, settings, pins)
     if filled is None or filled.tokens < 1:
@@ -114,20 +114,32 @@ def work_out(model: Model, gpus: tuple[Gpu, ...], arrangement: Arrangement, wish
         cache = _wanted_cache(model, goal, arrangement, settings)
         raise no_room(model, gpus, before_load, weighed.size_bytes, needed, pins, cache=cache)
     checks.requests(filled)
-    checks.slack(model, before_load, rest, weighed.size_bytes, fraction)
+    checks.slack(model, before_load, rest, weighed.size_bytes, fraction.value)
     shape = fit(
         model, goal, tokens=filled.tokens, cell=filled.cell, most_context=min(context, MOST_CONTEXT),
         pools=arrangement.attention_data_parallel * arrangement.data_parallel,
         most_requests=_most_requests(filled, arrangement, goal),
     )  # fmt: skip
+    known = Known(
+        model=model, gpu=tightest, arrangement=arrangement, pool=filled, settings=settings,
+        weight_bytes=weighed.size_bytes, pins=pins, fractions=fraction.between,
+        at_fraction=lambda other: _tokens_at(
+            model, rest + int(before_load * (other - fraction.asked) * fraction.derating), settings
+        ),
+    )  # fmt: skip
+    expected, doubts = band(known, wish.calibration)
     return Layout(
         gpus=gpus, arrangement=arrangement, tier=tier, free=free, before_load=before_load, weights=weighed,
-        slack=slack, image_cache=images, fraction=fraction, settings=settings, pool=filled, fit=shape,
-        band=band(model, filled, settings, weighed.size_bytes, tightest, pins=pins, known=wish.calibration),
-        drafts=wish.drafts,
-        solved="mem_fraction_static" not in pins.values, allowance=memory.allowance(tightest, model),
+        slack=slack, image_cache=images, fraction=fraction.value, asked=fraction.asked,
+        derating=fraction.derating, settings=settings, pool=filled, fit=shape,
+        band=expected, doubts=doubts, drafts=wish.drafts,
+        solved=fraction.solved, allowance=memory.allowance(tightest, model),
         weight_factor=0.0 if "weights_gib" in pins.values else wish.calibration.weight_factor or 1.0,
     )  # fmt: skip
+
+
+def _tokens_at(model: Model, rest: int, settings: PoolSettings) -> int:
+    return pool.size(model, rest, settings).tokens if rest > 0 else 0
 
 
 def _wanted_cache(model: Model, goal: Goal, arrangement: Arrangement, settings: PoolSettings) -> int:
@@ -167,7 +179,7 @@ def _weights(model: Model, arrangement: Arrangement, wish: Wish, *, arch: str) -
     if pinned is not None:
         return weights.Weights(size_bytes=int(pinned * GIB), basis="fixed")
     model = loaded.of(model, wish.pins)
-    found = weights.on_device(model, arrangement, draft=bool(wish.drafts), arch=arch)
+    found = weights.on_device(model, arrangement, draft=bool(wish.drafts), arch=arch, version=wish.version)
     factor = wish.calibration.weight_factor
     return (
         found
@@ -181,7 +193,11 @@ def _tier(tightest: Gpu, model: Model, arrangement: Arrangement, wish: Wish, *, 
     asked = wish.goal.concurrency
     requests = max(8, asked * 5 // 4) if asked else None
     requests = wish.pins.whole("max_running_requests", requests)
-    tier = memory.choose_tier(tightest, model, arrangement, context=context, requests=requests)
+    if default_fraction.is_word(wish.pins.text("mem_fraction_static", "")):
+        chunk, batch = default_fraction.sizes(tightest.total_bytes, arrangement.tensor_parallel)
+        tier = Tier(chunk, requests or batch, prefill_graph=True)
+    else:
+        tier = memory.choose_tier(tightest, model, arrangement, context=context, requests=requests)
     graphs = wish.pins.text("cuda_graph_backend_prefill", "" if tier.prefill_graph else "disabled")
     return Tier(checks.chunk(wish.pins, tier.chunk), tier.requests, prefill_graph=graphs != "disabled")
 
@@ -199,17 +215,16 @@ def _slack(
     return shares
 
 
-def _fraction(before_load: int, weighed: int, slack: tuple[Share, ...], allowance: int) -> float:
-    """The largest static fraction that leaves the slack, rounded down to SGLang's three decimals.
-
-    The allowance is more than the slack on most cards. Where the weights leave little it is scaled down so that the
-    fraction stays the same: a fraction that falls while memory grows would shrink the pool at each of its steps.
-    """
-    reserve = sum(share.size_bytes for share in slack if share.name == "reserve")
-    needs = sum(share.size_bytes for share in slack)
-    outside = max(needs, min(allowance + reserve, before_load * needs // max(1, needs + weighed)))
-    fraction = 1 - outside / before_load if before_load else 0.0
-    return max(0.001, min(_MOST_FRACTION, int(fraction * 1000) / 1000))
+def _fraction(
+    model: Model, gpu: Gpu, arrangement: Arrangement, tier: Tier, wish: Wish, slack: tuple[Share, ...],
+    before_load: int, weighed: int, context: int,
+) -> Fraction:  # fmt: skip
+    solved = solve(
+        before_load, weighed, needs=sum(share.size_bytes for share in slack),
+        reserve=sum(share.size_bytes for share in slack if share.name == "reserve"),
+        allowance=memory.allowance(gpu, model),
+    )  # fmt: skip
+    return chosen(model, gpu, arrangement, tier, wish.pins, context=context, version=wish.version, solved=solved)
 
 
 def _settings(

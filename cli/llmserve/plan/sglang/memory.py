@@ -13,8 +13,11 @@ from llmserve.plan.plan import Share
 
 MIB = 1024**2
 
-_CONTEXT = 0.5
-"""GiB of CUDA context and driver: H100 0.55, RTX 4090 0.4, MI300X 0.6 (free memory before and after, public logs)."""
+_CONTEXT, _SMALL_CONTEXT = 0.55, 0.4
+"""GiB of context and driver: H100 and MI355X 0.55, H200 0.65, and 0.4 on the smaller chips of Ada and Ampere (free
+memory before and after, public logs)."""
+
+_SMALL_CHIPS = ("sm_75", "sm_86", "sm_89")
 
 _NCCL_NVLINK = {2: 0.3, 4: 0.8, 8: 1.7}
 _NCCL_PCIE = {2: 0.1, 4: 0.15, 8: 0.3}
@@ -22,7 +25,7 @@ _RCCL = {2: 1.0, 4: 2.0, 8: 3.5}
 """GiB of communicators and custom all-reduce per GPU (logs of H200 x 8, RTX 4090 x 2 and x 4, MI355X x 8)."""
 
 _PROCESSES = 3 * GIB  # three of them with torch, where the host's memory is the GPU's
-_UNIFIED = ("sm_87", "sm_101", "sm_110", "sm_121")  # Jetson Orin and Thor, GB10
+UNIFIED = ("sm_87", "sm_101", "sm_110", "sm_121")  # Jetson Orin and Thor, GB10
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,18 @@ TIERS = (
 def start_overhead(gpus: Sequence[Gpu], arrangement: Arrangement) -> int:
     """Free memory that is gone before the weights begin to load: CUDA context and NCCL."""
     ranks = arrangement.tensor_parallel * arrangement.pipeline_parallel
+    context = _SMALL_CONTEXT if gpus[0].arch in _SMALL_CHIPS else _CONTEXT
     if ranks == 1:
-        return int(_CONTEXT * GIB)
+        return int(context * GIB)
     fast = all(any(link.kind in ("nvlink", "xgmi") for link in gpu.links) for gpu in gpus)
     table = _RCCL if gpus[0].vendor == "amd" else _NCCL_NVLINK if fast else _NCCL_PCIE
     nearest = max((size for size in table if size <= ranks), default=2)
-    return int((_CONTEXT + table[nearest]) * GIB)
+    return int((context + table[nearest]) * GIB)
 
 
 def doubt(gpu: Gpu) -> int:
     """How far free memory before the load may be from the prediction: less certain where the host shares it."""
-    return gpu.total_bytes // 25 if gpu.arch in _UNIFIED else int(0.4 * GIB) + gpu.total_bytes // 400
+    return gpu.total_bytes // 25 if gpu.arch in UNIFIED else int(0.4 * GIB) + gpu.total_bytes // 400
 
 
 def allowance(gpu: Gpu, model: Model) -> int:
@@ -65,7 +69,7 @@ def allowance(gpu: Gpu, model: Model) -> int:
     2.9 GiB of 24, 6.0 of 80, 9.3 of 141: what recorded successful starts left free, where SGLang's own default keeps
     7.1, 13.6 and 13.9.
     """
-    shared = _PROCESSES if gpu.arch in _UNIFIED else 0
+    shared = _PROCESSES if gpu.arch in UNIFIED else 0
     return int(1.6 * GIB + 0.055 * gpu.free_bytes) + shared + _images(model)
 
 
@@ -92,7 +96,7 @@ def slack(
     decode = int((0.15 + 0.002 * tier.requests * (1.5 if model.experts else 1) + (1.0 if drafts else 0)) * GIB)
     logits = tier.requests * (drafts or 1) * model.vocab_size * 4
     table = (tier.requests + 1) * (context + 4 + drafts) * 4
-    shared = () if gpu.arch not in _UNIFIED else (
+    shared = () if gpu.arch not in UNIFIED else (
         Share(name="host processes", size_bytes=_PROCESSES, basis="they live in the same memory"),
     )  # fmt: skip
     return (

@@ -182,18 +182,22 @@ def _paged(model: Model, rest: int, settings: PoolSettings) -> Pool:
 def _compressed(model: Model, rest: int, settings: PoolSettings) -> Pool:
     group = next(group for group in model.cache if isinstance(group, CompressedLayers))
     ratio = settings.window_ratio if settings.window_ratio is not None else sglang_rules.window_ratio(model)
-    stages = settings.arrangement.pipeline_parallel
-    if sglang_rules.states_per_token(settings.version):
-        cost = compressed.early_cost(group, page_size=settings.page_size, ratio=ratio, stages=stages)
-    else:
-        cost = compressed.cost(
-            group, page_size=settings.page_size, ratio=ratio, drafts=settings.draft_tokens, stages=stages,
-            requests=settings.max_running_requests,
-        )  # fmt: skip
+    stages = compressed.of_stages(group, settings.arrangement.pipeline_parallel)
+    costs = [_compressed_cost(stage, ratio, settings, last=stage is stages[-1]) for stage in stages]
+    cost = max(costs, key=lambda cost: cost.per_token)
     tokens = _capped(int(max(0.0, rest - cost.fixed) // cost.per_token), settings)
     inside = int(tokens * ratio) // settings.page_size * settings.page_size
     kv_bytes = int(tokens * cost.per_token + cost.fixed)
     return Pool(tokens=tokens, cell=cost.per_token, kv_bytes=kv_bytes, window_tokens=inside)
+
+
+def _compressed_cost(stage: CompressedLayers, ratio: float, settings: PoolSettings, *, last: bool) -> compressed.Cost:
+    if sglang_rules.states_per_token(settings.version):
+        return compressed.early_cost(stage, ratio=ratio, drafts=settings.draft_tokens, last=last)
+    return compressed.cost(
+        stage, page_size=settings.page_size, ratio=ratio, drafts=settings.draft_tokens,
+        requests=settings.max_running_requests,
+    )  # fmt: skip
 
 
 def _capped(tokens: int, settings: PoolSettings) -> int:

@@ -54,20 +54,28 @@ VLM_CACHE = 100 * 1024**2
 
 def states_per_token(version: str) -> bool:
     """Whether DeepSeek V4 pays for all its compression states per token, as releases up to 0.5.14 price them."""
-    return _before(version, (0, 5, 15))
+    return before(version, (0, 5, 15))
 
 
 def charges_drafts(version: str) -> bool:
     """Whether a draft's own cache is charged to a model with a window pool, as releases from 0.5.19 on do."""
-    return not _before(version, (0, 5, 19))
+    return not before(version, (0, 5, 19))
+
+
+def derating(model: Model, *, vendor: str, backend: str, context: int, version: str) -> float:
+    """By what SGLang multiplies the static fraction, asked for or its own: on AMD's attention kernels (``aiter``) with
+    contexts beyond 8,192 tokens (``attention_hook.py`` of 0.5.23). Latent attention has others by default."""
+    kernels = backend or ("aiter" if vendor == "amd" and not latent(model) else "")
+    return 0.85 if kernels == "aiter" and context > 8192 and not before(version, (0, 5, 19)) else 1.0
 
 
 def image_cache(version: str) -> int:
     """Bytes reserved for image features when the model takes images: none before 0.5.17 or 0.5.18."""
-    return 0 if _before(version, (0, 5, 17)) else VLM_CACHE
+    return 0 if before(version, (0, 5, 17)) else VLM_CACHE
 
 
-def _before(version: str, release: tuple[int, ...]) -> bool:
+def before(version: str, release: tuple[int, ...]) -> bool:
+    """Whether ``version`` is older than ``release``; what is not known counts as the newest."""
     return bool(version) and _parts(version) < release
 
 

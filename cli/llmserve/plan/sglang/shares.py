@@ -14,7 +14,7 @@ from llmserve.plan.sglang.mxfp4 import growth
 
 _VOCABULARY_PAD = 64  # vocab_parallel_embedding.py: DEFAULT_VOCAB_PADDING_SIZE
 _WHOLE: tuple[Role, ...] = ("latent", "indexer", "router", "norm", "other")
-_ATTENTION: tuple[Role, ...] = ("query", "key_value", "output", "linear", "vision")
+_ATTENTION: tuple[Role, ...] = ("query", "key_value", "output", "linear")
 _HALVED: tuple[Role, ...] = (
     "embedding", "head", "query", "key_value", "output", "latent", "mlp", "experts", "shared_experts", "vision",
 )  # fmt: skip
@@ -39,6 +39,10 @@ def share(model: Model, group: TensorGroup, arrangement: Arrangement, arch: str)
         return form * (keys * _key_value(model, attention) + (1 - keys) / attention)
     if role in _ATTENTION:
         return form / attention
+    if role == "vision":
+        return form * _encoder(model, group, attention)
+    if role == "shared_experts" and arrangement.all_to_all:
+        return form
     if role == "draft":
         return form * _draft(model, group, tp)
     return form / tp
@@ -70,6 +74,16 @@ def _key_value(model: Model, gpus: int) -> float:
     weights = [(g.layers * g.kv_heads * (g.key_dim + g.value_dim), g.kv_heads) for g in groups] or [(1, model.kv_heads)]
     total = sum(weight for weight, _ in weights)
     return sum(weight * max(1 / gpus, 1 / heads) for weight, heads in weights) / total
+
+
+def _encoder(model: Model, group: TensorGroup, gpus: int) -> float:
+    """Heads that cannot be dealt out evenly are filled up with empty ones (``attention/vision_utils.py``)."""
+    vision = model.vision
+    heads = vision.heads if vision else 0
+    if not (vision and heads and group.size_bytes) or heads % gpus == 0:
+        return 1 / gpus
+    part = min(1.0, 4 * vision.hidden_size**2 * vision.layers * 2 / group.size_bytes)
+    return (part * -(-heads // gpus) * gpus / heads + 1 - part) / gpus
 
 
 def _draft(model: Model, group: TensorGroup, tp: int) -> float:

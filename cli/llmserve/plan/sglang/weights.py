@@ -3,8 +3,7 @@
 Sources: SGLang 0.5.23, ``srt/layers/linear.py``, ``vocab_parallel_embedding.py``, ``moe/fused_moe_triton/layer.py``,
 ``quantization/mxfp4.py``, ``rotary_embedding/base.py``, ``models/deepseek_common/deepseek_weight_loader.py``,
 ``distributed/utils.py`` (pipeline stages). Recorded starts of Qwen models on discrete NVIDIA cards in 2026 logged what
-is computed here to 0.1 GiB; starts of 2025 and before up to 0.1 GiB more, which nothing here accounts for; DeepSeek V4
-and Kimi K2.5 on eight cards 3 to 5 % more.
+is computed here to 0.1 GiB; DeepSeek V4 on eight cards 5 % more.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from llmserve.models.layers import AttentionLayers, CompressedLayers, LatentLaye
 from llmserve.models.model import Model
 from llmserve.models.tensors import Role, TensorGroup
 from llmserve.plan.arrangement import Arrangement
-from llmserve.plan.sglang import allocator
+from llmserve.plan.sglang import allocator, memory, rules
 from llmserve.plan.sglang.shares import alone, latent, share
 
 _PIECES: dict[Role, tuple[float, ...]] = {
@@ -34,8 +33,11 @@ _ORDER: tuple[Role, ...] = (
 _REPEATED_ENDS = ("deepseek", "glm", "kimi")
 """Families whose draft layers repeat the embedding and the head in the checkpoint; SGLang shares those of the model."""
 
+_FIRST_CALLS = 75 * 1024**2
+_HOST_GROWTH = 205 * 1024**2  # 0.22 to 0.24 GiB in four of five starts of one model on a GB10, nothing in the fifth
+
 _PARTIAL_ROTARY = {"qwen3_next": 4, "qwen3_5": 4, "glm": 2, "minimax": 2, "stablelm": 4, "gpt_neox": 4}
-_TWO_TABLES = ("deepseek_v4", "deepseek_ref", "gemma3", "gemma4")
+_TWO_TABLES = ("deepseek_v4", "deepseek_ref", "gemma3")
 _NO_ROTARY = ("gpt2", "opt", "bert", "roberta", "xlm", "nemotron_h", "mamba", "bloom", "mpt", "jamba", "t5")
 
 
@@ -56,8 +58,11 @@ class _Stage:
     last: bool
 
 
-def on_device(model: Model, arrangement: Arrangement, *, draft: bool = False, arch: str = "") -> Weights:
+def on_device(
+    model: Model, arrangement: Arrangement, *, draft: bool = False, arch: str = "", version: str = ""
+) -> Weights:
     """The fullest GPU of one replica. ``arch`` is that of the GPU (``sm_90``): FP4 kernels pad differently.
+    ``version`` is SGLang's, the newest known if empty.
 
     ``draft`` loads the layers for multi-token prediction as well, which SGLang does for NEXTN and EAGLE.
     """
@@ -70,7 +75,18 @@ def on_device(model: Model, arrangement: Arrangement, *, draft: bool = False, ar
         "config": "sizes computed from config.json",
         "recipe": "computed from the recipe",
     }[model.basis]
-    return Weights(size_bytes=sizes, basis=f"{basis}, on the fullest GPU")
+    return Weights(size_bytes=sizes + _besides(arch, version), basis=f"{basis}, on the fullest GPU")
+
+
+def _besides(arch: str, version: str) -> int:
+    """What the engine takes for weights because it goes while they load: it compares free memory before and after.
+
+    Where host and GPU share their memory that is the growth of its own processes. Releases before 0.5 made their first
+    cuBLAS calls then: 0.04 to 0.11 GiB in nine recorded starts of models from 1 to 15 GiB.
+    """
+    if arch in memory.UNIFIED:
+        return _HOST_GROWTH
+    return _FIRST_CALLS if arch.startswith("sm_") and rules.before(version, (0, 5)) else 0
 
 
 def tensor_bytes(model: Model, arrangement: Arrangement, *, draft: bool = False, arch: str = "") -> int:
@@ -101,9 +117,23 @@ def _tensors(model: Model, arrangement: Arrangement, stage: _Stage, *, draft: bo
         count = _layers_of(model, group.role)
         here = count if group.role in ("draft", "vision") else _dealt(count, model.layers, stage.layers)
         repeated += [(int(group.size_bytes * piece / count), here) for piece in _PIECES.get(group.role, (1.0,))]
+    repeated += _indices(model, arrangement, stage, arch)
     for layer in range(max((count for _, count in repeated), default=0)):
         yield from (size for size, count in repeated if layer < count)
     yield from _rotary(model)
+
+
+def _indices(model: Model, arrangement: Arrangement, stage: _Stage, arch: str) -> list[tuple[int, int]]:
+    """Two orders of the inputs of every packed expert, which ROCm's kernels never use and keep all the same
+    (``compressed_tensors_wNa16_moe.py``); others give them back."""
+    experts = model.experts
+    packed = any(group.role == "experts" and group.dtype == "I32" for group in model.tensors)
+    if not (experts and packed and arch.startswith("gfx") and model.quantization == "compressed-tensors"):
+        return []
+    held = experts.routed // arrangement.expert_parallel
+    width = experts.intermediate_size * arrangement.expert_parallel // arrangement.tensor_parallel
+    layers = _dealt(_layers_of(model, "experts"), model.layers, stage.layers)
+    return [(held * size * 4, layers) for size in (model.hidden_size, model.hidden_size, width, width)]
 
 
 def _loaded(model: Model, stage: _Stage, *, draft: bool) -> Iterator[TensorGroup]:
@@ -190,6 +220,9 @@ def _rotary(model: Model) -> Iterator[int]:
     that turn alike: DeepSeek V4 has two, and so has Gemma, whose windowed layers turn faster."""
     kind = model.model_type
     if kind.startswith(_NO_ROTARY) or not model.heads:
+        return
+    if kind.startswith("gemma4"):  # tables as wide as the heads of each kind of layer
+        yield from {model.context_length * g.key_dim * 4 for g in model.cache if isinstance(g, AttentionLayers)}
         return
     short = [group.rope_dim for group in model.cache if isinstance(group, (LatentLayers, CompressedLayers))]
     parts = next((divisor for family, divisor in _PARTIAL_ROTARY.items() if kind.startswith(family)), 1)
