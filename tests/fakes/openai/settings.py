@@ -23,7 +23,7 @@ class Settings:
     embedding_model: str = "fake-embedding"
     others: tuple[str, ...] = ()
     key: str | None = "sk-fake-0123456789abcdef"
-    context: int = 8192
+    context: int = 32768
     reasoning: str = ""
     width: int = 48
 
