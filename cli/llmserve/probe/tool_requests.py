@@ -61,9 +61,7 @@ def no_call(answer: Answer) -> Finding:
     """What it means that a forced call did not come."""
     if as_dict(answer.message.get("function_call")):
         return fail("the call came as function_call, which is no longer read", rows=("m06_legacy",))
-    if (
-        answer.finish == "length" and _begun(answer.text)
-    ):
+    if answer.finish == "length" and _begun(answer.text):
         return inconclusive(f"{BUDGET} tokens did not suffice for a call: {short(answer.text, 60)!r}")
     return ignored(f"tool_choice demands a call; text came: {short(answer.text, 60)!r}, finish {answer.finish!r}")
 
