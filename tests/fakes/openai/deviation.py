@@ -18,10 +18,14 @@ __all__ = [
     "choices",
     "chunks",
     "deltas",
+    "drop",
+    "dumped",
+    "each",
     "events",
     "frames",
     "pieces",
     "refusals",
+    "without_done",
 ]  # fmt: skip
 
 Change = Callable[[Json], Any]
@@ -43,6 +47,21 @@ class Deviation:
     reasoning: str = ""
 
 
+def drop(*names: str) -> Callable[[Json], None]:
+    """A change that takes keys away."""
+
+    def change(data: Json) -> None:
+        for name in names:
+            data.pop(name, None)
+
+    return change
+
+
+def each(items: Iterable[Json], change: Callable[[Json], Any]) -> None:
+    for item in items:
+        change(item)
+
+
 def asking(change: Callable[[Request], Request], *routes: str) -> dict[str, Any]:
     """The request is another one, on ``routes`` only where any are given."""
 
@@ -62,7 +81,7 @@ def answering(change: Callable[[Request, Answer], Answer], *routes: str) -> dict
 
 
 def body(change: Change, *routes: str) -> dict[str, Any]:
-    """The JSON of whole, successful answers changes in place (or is replaced by what ``change`` returns)."""
+    """The JSON of whole, successful answers changes in place, or is the object that ``change`` returns."""
 
     def answer(_: Request, given: Answer) -> Answer:
         if given.status != 200 or given.body is None:
@@ -74,8 +93,7 @@ def body(change: Change, *routes: str) -> dict[str, Any]:
 
 def choices(change: Change, *routes: str) -> dict[str, Any]:
     """Each choice of whole answers."""
-    return body(lambda data: [_keep(data["choices"], n, change) for n in range(len(data["choices"]))] and data,
-                *(routes or ("chat/completions",)))  # fmt: skip
+    return body(lambda data: _chosen(data, change), *(routes or ("chat/completions",)))
 
 
 def refusals(change: Callable[[Answer], Answer], *statuses: int) -> dict[str, Any]:
@@ -147,11 +165,8 @@ def without_done(given: Sequence[Event]) -> list[Event]:
 def _changed(change: Change, data: Any) -> Any:
     data = copy.deepcopy(data)
     made = change(data)
-    return data if made is None else made
+    return made if isinstance(made, dict | list) and made else data
 
 
-def _keep(items: list[Any], place: int, change: Change) -> bool:
-    made = change(items[place])
-    if made is not None and made is not True:
-        items[place] = made
-    return True
+def _chosen(data: Json, change: Change) -> None:
+    data["choices"] = [_changed(change, choice) for choice in data["choices"]]
