@@ -156,6 +156,8 @@ def alone(ctx: Context) -> Finding:
 )  # fmt: skip
 def differ(ctx: Context) -> Finding:
     found = vectors(embed(ctx, TEXTS))
+    if len(found) < 2:
+        return fail(f"{len(found)} vector for three texts")
     if len({len(vector) for vector in found}) > 1:
         return fail(f"lengths {[len(vector) for vector in found]}")
     if any(math.hypot(*vector) == 0 for vector in found):

@@ -80,6 +80,19 @@ def none(ctx: Context) -> Finding:
 
 
 @check(
+    "tools.text", "Text beside offered tools ends as text", BREAKS, rows=("m10_fin_tool_empty",),
+    expects="finish_reason 'stop' or 'length', content a string", source="measured m10: no client notices; vllm#53255",
+)  # fmt: skip
+def text(ctx: Context) -> Finding:
+    answer = ctx.chat(BEGGING, tools=[function()], tool_choice="none", tokens=64)
+    answer.accepted()
+    if calls_in(answer):
+        return inconclusive("a call came (see tools.none)")
+    right = answer.finish in ("stop", "length") and isinstance(answer.message.get("content"), str)
+    return verdict(right, saw=f"finish_reason {answer.finish!r}, content {short(answer.message.get('content'), 40)!r}")
+
+
+@check(
     "tools.none_alone", "tool_choice none is fine without tools", COSMETIC, requests=1, tokens=1,
     expects="200", source="vllm#9426",
 )  # fmt: skip

@@ -97,7 +97,7 @@ def name_first(ctx: Context) -> Finding:
 )  # fmt: skip
 def type_once(ctx: Context) -> Finding:
     found = [delta.get("type", MISSING) for delta in _calls(ctx).tool_deltas if delta.get("index", 0) == 0]
-    right = found[0] == "function" and all(one is MISSING or one == "function" for one in found[1:])
+    right = found[:1] == ["function"] and all(one is MISSING or one == "function" for one in found[1:])
     return verdict(right, saw=f"types {short(repr(found), 100)}")
 
 
