@@ -103,11 +103,7 @@ class Answer:
             return inconclusive(f"the server asks to come back later: {self.brief()}")
         if self.is_refused and not self.exchange.error:
             if refusal == "unsupported":
-                return (
-                    unsupported(self.brief())
-                    if self.has_envelope or self.is_absent
-                    else fail(f"refused outside the error envelope: {self.brief()}")
-                )
+                return unsupported(self.brief())
             return fail(self.brief())
         if self.is_ok:
             return fail(f"{self.status} with a body that is no JSON object: {self.said}")

@@ -75,6 +75,7 @@ class Connection:
 
     def exchange(self, request: Request, limits: Limits) -> Exchange:
         """Send ``request`` over this connection (opened if it is not) and read the answer."""
+        reused = self._socket is not None
         try:
             stream = self._socket or self._open()
         except (OSError, ValueError) as error:
@@ -88,7 +89,7 @@ class Connection:
             answer = replace(answer, error="cut", detail=f"the request could not be sent: {fault}")
         if not self.reusable:
             self.close()
-        return answer
+        return replace(answer, reused=reused)
 
     def _open(self) -> socket.socket:
         plain = socket.create_connection((self.target.host, self.target.port), timeout=self._connect_s)

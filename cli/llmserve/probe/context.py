@@ -137,8 +137,12 @@ class Context:
 
 
 def encoded(body: Any) -> bytes:
-    """JSON as the SDKs send it: UTF-8, no spaces."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    """JSON as the SDKs send it: UTF-8, no spaces; half a surrogate pair goes as an escape."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _without_omitted(fields: dict[str, Any]) -> dict[str, Any]:
