@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan", "Show what fits, for how many users, and why, before any download."),
     "chat": Entry("chat", "Talk to any OpenAI-compatible endpoint."),
     "ps": Entry("ps", "List the servers of this machine that llmserve started."),
+    "top": Entry("top", "Watch servers at work: tokens per second, latencies, caches."),
     "logs": Entry("logs", "Show what a server printed."),
     "down": Entry("down", "Stop servers and leave nothing behind."),
     "models": Entry("models", "List the models that llmserve knows by name."),

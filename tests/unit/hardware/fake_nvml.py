@@ -98,6 +98,18 @@ class FakeNvml:
     def _nvmlDeviceGetMemoryInfo(self, card: Card) -> Any:  # noqa: N802
         return SimpleNamespace(total=card.total, free=card.free, used=card.total - card.free)
 
+    def _nvmlDeviceGetUtilizationRates(self, card: Card) -> Any:  # noqa: N802
+        return SimpleNamespace(gpu=97, memory=40)
+
+    def _nvmlDeviceGetPowerUsage(self, card: Card) -> int:  # noqa: N802 - milliwatts
+        return 512_000
+
+    def _nvmlDeviceGetEnforcedPowerLimit(self, card: Card) -> int:  # noqa: N802
+        return 700_000
+
+    def _nvmlDeviceGetTemperature(self, card: Card, sensor: int) -> int:  # noqa: N802
+        return 61 if sensor == 0 else 0
+
     def _nvmlDeviceGetCudaComputeCapability(self, card: Card) -> tuple[int, int]:  # noqa: N802
         return card.capability
 
