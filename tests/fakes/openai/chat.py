@@ -121,19 +121,20 @@ def bias_of(body: Json) -> dict[int, float]:
     return bias
 
 
-def stops_of(body: Json) -> list[str]:
+def stops_of(body: Json) -> tuple[str, ...]:
     stop = body.get("stop") or []
-    return [stop] if isinstance(stop, str) else [word for word in stop if word]
+    return (stop,) if isinstance(stop, str) else tuple(word for word in stop if word)
 
 
 def sampling_of(body: Json, made_up_seed: str, choice: int) -> Sampling:
     seed = body.get("seed")
     temperature, top_p = body.get("temperature"), body.get("top_p")
+    temperature = 1.0 if temperature is None else temperature
     return Sampling(
-        temperature=1.0 if temperature is None else temperature,
+        temperature=temperature,
         top_p=1.0 if top_p is None else top_p,
-        seed=f"{made_up_seed if seed is None else seed}/{choice}",
-        bias=bias_of(body),
+        seed=f"{made_up_seed if seed is None else seed}/{choice}" if temperature else "",
+        bias=tuple(bias_of(body).items()),
         frequency_penalty=body.get("frequency_penalty") or 0.0,
         presence_penalty=body.get("presence_penalty") or 0.0,
     )

@@ -7,6 +7,7 @@ import math
 import random
 import struct
 import zlib
+from functools import lru_cache
 
 from tests.fakes.openai.answer import Answer, Json, RefusalError, Request
 from tests.fakes.openai.completions import token_lists
@@ -51,6 +52,7 @@ def encoded(values: list[float], form: str = "<f") -> str:
     return base64.b64encode(struct.pack(f"{form[0]}{len(values)}{form[1]}", *values)).decode()
 
 
+@lru_cache(512)
 def vector(tokens: tuple[int, ...], full: int, width: int) -> list[float]:
     """``width`` values of the ``full`` ones, normalised again."""
     draw = random.Random(zlib.crc32(bytes(str(tokens), "ascii")))

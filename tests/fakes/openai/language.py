@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tests.fakes.openai.tokens import END, SIZE, SPOKEN
@@ -18,6 +19,7 @@ _SPREAD = 12.0
 _HABIT = 2.0
 _MEMORY = 6
 _TALKATIVE = 56
+_TOP = 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,14 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: str = ""
-    bias: Mapping[int, float] = field(default_factory=dict)
+    bias: tuple[tuple[int, float], ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One token and the logarithms of all probabilities at its place."""
+    """One token, and the logarithms of the highest probabilities at its place and of its own."""
 
     token: int
     logprobs: Mapping[int, float]
@@ -66,7 +68,7 @@ def distribution(state: int, said: Sequence[int], sampling: Sampling) -> dict[in
     if sampling.frequency_penalty or sampling.presence_penalty:
         for token, count in Counter(said).items():
             logits[token] -= sampling.presence_penalty + count * sampling.frequency_penalty
-    for token, weight in sampling.bias.items():
+    for token, weight in sampling.bias:
         if 0 <= token < SIZE:
             logits[token] = logits.get(token, 0.0) + weight
     return _normal(logits)
@@ -98,19 +100,25 @@ def generate(prompt: Sequence[int], sampling: Sampling) -> Iterator[Step]:
     while True:
         logprobs = distribution(state, said, sampling)
         token = _draw(logprobs, sampling, str(len(said)))
-        yield Step(token, logprobs)
+        yield _step(token, logprobs)
         if token == END:
             return
         said.append(token)
         state = _next_state(state, token)
 
 
-def score(tokens: Sequence[int], before: Sequence[int] = ()) -> list[Step]:
+def _step(token: int, logprobs: Mapping[int, float]) -> Step:
+    best = heapq.nlargest(_TOP, logprobs.items(), key=lambda item: (item[1], -item[0]))
+    return Step(token, {**dict(best), token: logprobs[token]})
+
+
+@lru_cache(1024)
+def score(tokens: tuple[int, ...], before: tuple[int, ...] = ()) -> list[Step]:
     """The steps that would have given ``tokens`` after ``before``: prompts that are echoed, texts a grammar forced."""
     state, steps, plain = _state(before), list[Step](), Sampling()
     for place, token in enumerate(tokens):
         logprobs = distribution(state, tokens[:place][-_MEMORY:], plain)
         logprobs.setdefault(token, -_SPREAD)
-        steps.append(Step(token, logprobs))
+        steps.append(_step(token, logprobs))
         state = _next_state(state, token)
     return steps

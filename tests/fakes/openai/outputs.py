@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -37,7 +38,8 @@ class Output:
     pieces: Sequence[str] = field(default_factory=tuple)
 
 
-def spoken(prompt: Sequence[int], sampling: Sampling, *, limit: int | None, stop: Sequence[str]) -> Output:
+@lru_cache(2048)
+def spoken(prompt: tuple[int, ...], sampling: Sampling, *, limit: int | None, stop: tuple[str, ...]) -> Output:
     """Free text, until the model ends it, ``limit`` tokens are said, or one of ``stop`` appears."""
     steps: list[Step] = []
     finish = "length"
@@ -68,7 +70,7 @@ def _cut(steps: list[Step], text: str) -> Output:
     return Output(text=text, steps=kept, finish="stop", count=len(steps), pieces=pieces)
 
 
-def forced(text: str, *, limit: int | None, before: Sequence[int], logprobs: bool) -> Output:
+def forced(text: str, *, limit: int | None, before: tuple[int, ...], logprobs: bool) -> Output:
     """A text that a grammar dictated, cut where ``limit`` tokens are said."""
     tokens = encode(text)
     kept = tokens if limit is None else tokens[:limit]
