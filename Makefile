@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
+NODE_READY := $(VENV)/node/.tried
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-unit test-faults test-engine lint format bench bench-plan bench-pull wheel picture clean
@@ -15,11 +16,11 @@ help: ## Show this list
 up: $(READY) ## Set up and serve the best model for this machine
 	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
-test: lint $(SGLANG_READY) ## Set up everything, real engines included, and run all tests
+test: lint $(SGLANG_READY) $(NODE_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/engine
 
-test-unit: $(READY) ## Run the tests that need no engine, in seconds
+test-unit: $(READY) $(NODE_READY) ## Run the tests that need no engine, in seconds
 	@$(BIN)/python -m pytest -q tests/unit
 
 test-faults: $(READY) ## Run downloads against a hub, a disk and a user that do everything wrong
@@ -65,6 +66,13 @@ $(READY): pyproject.toml
 	  { echo "error: $(PYTHON) cannot make virtual environments."; echo "  On Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cpu]' --group dev
+	@touch $@
+
+# Only the probe's tests use it, and they are skipped without it; so nothing here may fail for the lack of npm.
+$(NODE_READY): $(READY)
+	@mkdir -p $(VENV)/node
+	@if command -v npm >/dev/null && npm install --prefix $(VENV)/node --silent --no-audit --no-fund openai@6.49.0 >/dev/null 2>&1; \
+	  then echo "--- openai for node is in $(VENV)/node"; else echo "--- no openai for node: tests that need it are skipped"; fi
 	@touch $@
 
 $(SGLANG_READY): $(READY) $(wildcard templates/engines/*) $(wildcard cli/llmserve/engine/sglang/cpu_platform/*)

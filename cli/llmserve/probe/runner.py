@@ -14,7 +14,7 @@ from llmserve.probe.exchange import Exchange
 from llmserve.probe.selection import needed
 from llmserve.probe.session import Session
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "judge", "run", "unmet"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def run(
     it alone, at last those that look back.
     """
     for name in needed(checks):
-        _need(session, name)
+        unmet(session, name)
     found: dict[str, Outcome] = {}
     for outcome in _outcomes(session, checks):
         found[outcome.check.id] = outcome
@@ -78,13 +78,14 @@ def judge(session: Session, check: Check) -> Outcome:
 def _before(session: Session, check: Check) -> Finding | None:
     if check.allow and check.allow not in session.settings.allow:
         return skipped(f"it is done only with --allow {check.allow}")
-    return next((finding for name in check.needs if (finding := _need(session, name))), None)
+    return next((finding for name in check.needs if (finding := unmet(session, name))), None)
 
 
-def _need(session: Session, name: str) -> Finding | None:
+def unmet(session: Session, name: str) -> Finding | None:
+    """None where the need ``name`` is met, found out once per run; else what it found."""
     need = needs()[name]
     for parent in need.needs:
-        if finding := _need(session, parent):
+        if finding := unmet(session, parent):
             return finding
 
     def find() -> Finding | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
 
 from llmserve.probe import needs as common
@@ -22,7 +23,7 @@ def catalogue() -> tuple[Check, ...]:
         ValueError: two checks have one id, or one needs what does not exist.
     """
     order = list(AREAS)
-    found = [one for module in _modules() for one in vars(module).values() if isinstance(one, Check)]
+    found = [one for module in _modules() for one in _checks_in(module)]
     ids = [check.id for check in found]
     if len(set(ids)) < len(ids):
         raise ValueError(f"two checks are called {next(name for name in ids if ids.count(name) > 1)}")
@@ -30,6 +31,12 @@ def catalogue() -> tuple[Check, ...]:
     if unknown:
         raise ValueError(f"checks need what does not exist: {', '.join(sorted(unknown))}")
     return tuple(sorted(found, key=lambda check: order.index(check.area)))
+
+
+def _checks_in(module: ModuleType) -> Iterator[Check]:
+    """Its checks, and those that stand in its lists of checks."""
+    for value in vars(module).values():
+        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Check))
 
 
 @functools.cache
