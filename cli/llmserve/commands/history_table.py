@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from llmserve.output import ledger
+from llmserve.output.ledger import Look
 from llmserve.output.text import columns, duration, gib
 from llmserve.plan.calibration import EXTRA
 from llmserve.plan.observation import Observation
@@ -19,8 +21,11 @@ _READ_AS = "Each figure is predicted → actual, per GPU; the next plans for the
 _ALTERED = "* Engine flags were added by hand: such starts are shown, and not learnt from."
 
 
-def table(observations: Iterable[Observation] | None = None) -> Result:
-    """All starts, the newest first; those on record unless ``observations`` (oldest first) are given."""
+def table(observations: Iterable[Observation] | None = None, look: Look | None = None) -> Result:
+    """All starts, the newest first; those on record unless ``observations`` (oldest first) are given.
+
+    One line each where the ``look`` of the terminal has room for it, else a few lines each.
+    """
     if observations is None:
         from llmserve import history
 
@@ -29,10 +34,27 @@ def table(observations: Iterable[Observation] | None = None) -> Result:
     altered = any(_extra(start) for start in starts)
     return Result(
         data={"starts": [_record(start) for start in starts]},
-        human=columns(HEADER, [_row(start) for start in starts]) if starts else _NONE,
+        human=_human(starts, look) if starts else _NONE,
         quiet="\n".join(_quiet(start) for start in starts),
         messages=((_READ_AS, _ALTERED) if altered else (_READ_AS,)) if starts else (),
     )
+
+
+def _human(starts: Sequence[Observation], look: Look | None) -> str:
+    rows = [_row(start) for start in starts]
+    text = columns(HEADER, rows)
+    if look is None or max(map(len, text.splitlines())) <= look.width:
+        return text
+    return "\n".join(line for row in rows for line in _block(row, look))
+
+
+def _block(row: Sequence[str], look: Look) -> Iterator[str]:
+    """One start, its figures below each other."""
+    when, model, engine, machine, ranks, tokens, error, weights, free, ready = row
+    tp = f", tensor parallel {ranks}" if ranks != "1" else ""
+    yield from ledger.folded(f"{when}  {model}, {engine} on {machine}{tp}", look, rest="    ")
+    figures = (("KV tokens", f"{tokens} ({error})"), ("weights", weights), ("free after start", free), ("ready", ready))
+    yield from ledger.rows(figures, look, indent=4)
 
 
 def _record(start: Observation) -> dict[str, Any]:

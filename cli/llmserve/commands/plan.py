@@ -67,7 +67,7 @@ def plan(
     Ends with exit code 3 if it does not fit. Sizes such as 32k are multiples of 1,024 tokens.
     """
     if schema or history:
-        return _schema() if schema else _history()
+        return _schema() if schema else _history(Look.of(ctx.obj.out))
     options.engine_name(engine)
     goal = options.goal(
         engine=engine, context=context, concurrency=concurrency, objective=objective, gpus=gpus, kv_dtype=kv_dtype,
@@ -112,7 +112,7 @@ def _schema() -> Result:
     return Result(data=json_text.loads(text), human=text, quiet=text)
 
 
-def _history() -> Result:
+def _history(look: Look) -> Result:
     from llmserve.commands.history_table import table
 
-    return table()
+    return table(look=look)

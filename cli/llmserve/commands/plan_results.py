@@ -76,18 +76,44 @@ def compared(cases: Sequence[Case], look: Look) -> Result:
 
 
 def _table(cases: Sequence[Case], look: Look) -> list[str]:
-    """Lines of the table, and why cases were refused; nothing where the terminal is too narrow."""
-    head = ("MODEL", "MACHINE", "GPUS", "WEIGHTS", "KV TOKENS", *(pictures.short(size) for size in COLUMNS))
-    table = [head, *(_row(case) for case in cases)]
-    wide = [max(map(len, column)) for column in zip(*table, strict=True)]
-    if sum(wide) + 2 * (len(wide) - 1) > look.width:
+    """Lines of the table, and why cases were refused; nothing where the terminal is too narrow.
+
+    Where all columns together are too wide, the models stand above the rows of their machines.
+    """
+    lines = _rows(_HEAD, [_row(case) for case in cases], look)
+    lines = lines or _rows(("MODEL, MACHINE", *_HEAD[2:]), _under_their_models(cases), look)
+    if not lines:
         return []
-    lines = ["  ".join(_set(cell, wide[i], right=i > 1) for i, cell in enumerate(row)).rstrip() for row in table]
     lines += ["", *ledger.folded("The last columns are users at the same time with that many tokens each.", look)]
     for case in cases:
         if isinstance(case.answer, DoesNotFitError):
             lines += ["", *ledger.folded(_line(case), look, rest="  ")]
     return lines
+
+
+_HEAD = ("MODEL", "MACHINE", "GPUS", "WEIGHTS", "KV TOKENS", *(pictures.short(size) for size in COLUMNS))
+
+
+def _under_their_models(cases: Sequence[Case]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for before, case in zip((None, *cases), cases, strict=False):
+        if before is None or before.model.name != case.model.name:
+            rows.append((case.model.name,))
+        rows.append((f"  {case.machine.name}", *_row(case)[2:]))
+    return rows
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], look: Look) -> list[str]:
+    """Aligned lines; none if they would be wider than the terminal. A row of one cell is a heading."""
+    table = [row for row in (head, *rows) if len(row) > 1]
+    wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+    names = len(head) - len(_HEAD) + 2
+    lines = [_joined(row, wide, names) if len(row) > 1 else row[0] for row in (head, *rows)]
+    return lines if max(map(len, lines)) <= look.width else []
+
+
+def _joined(row: Sequence[str], wide: Sequence[int], names: int) -> str:
+    return "  ".join(_set(cell, wide[i], right=i >= names) for i, cell in enumerate(row)).rstrip()
 
 
 def _set(cell: str, width: int, *, right: bool) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from llmserve import history
 from llmserve.commands.history_table import HEADER, table
+from llmserve.output.ledger import Look
 from llmserve.plan.calibration import EXTRA
 from tests.fakes.starts import PREDICTED, as_predicted, start
 
@@ -68,3 +71,18 @@ def test_a_plan_without_a_pool_has_no_error() -> None:
     found = table([start(as_predicted(kv_tokens=5), predicted=replace(PREDICTED, kv_tokens=0))])
     assert found.data["starts"][0]["errors"]["kv_tokens"] is None
     assert "0 → 5" in found.human
+
+
+@pytest.mark.parametrize("width", [24, 60, 80])
+def test_a_narrow_terminal_gets_a_few_lines_for_each_start(width: int) -> None:
+    lines = table([start(model="old"), start(model="new")], Look(width)).human.splitlines()
+    assert len(lines) >= 10
+    assert max(map(len, lines)) <= max(width, 45)  # single words are not broken
+    text = " ".join(" ".join(lines).split())
+    assert text.index("new, sglang 0.5.23 on NVIDIA H100 80GB HBM3 x1") < text.index("old, sglang")
+    assert "409,600 → 409,600 (+0.0%)" in text
+
+
+def test_a_wide_terminal_gets_the_table() -> None:
+    found = table([start()], Look(200)).human
+    assert found == table([start()]).human

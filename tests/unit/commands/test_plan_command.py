@@ -290,6 +290,20 @@ def test_machines_of_one_name_are_told_apart_by_their_files(
     assert [plan["machine_name"] for plan in envelope(capsys)["data"]["plans"]] == files
 
 
+def test_a_comparison_stands_under_its_models_where_that_is_narrow_enough(
+    planner: Planner, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("qwen3-8b", "qwen3-32b", "--machine", "h100", "--machine", "l4", "--compare")
+    wide = COMPARED.splitlines()[0]
+    monkeypatch.setenv("COLUMNS", str(len(wide) - 1))
+    assert run(*words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:7]] == ["MODEL,", "qwen3-8b", "h100", "l4", "qwen3-32b", "h100", "l4"]
+    assert lines[1] == "qwen3-8b"
+    assert max(map(len, lines)) < len(wide)
+    assert [line.split()[1:] for line in lines[2:4]] == [line.split()[2:] for line in COMPARED.splitlines()[1:3]]
+
+
 def test_a_narrow_comparison_is_a_list(
     planner: Planner, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +432,6 @@ def test_the_schema_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_history_is_its_own_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(history_table, "table", lambda: Result(human="a table"))
+    monkeypatch.setattr(history_table, "table", lambda **_: Result(human="a table"))
     assert run("--history") == 0
     assert capsys.readouterr().out == "a table\n"

@@ -25,6 +25,9 @@ _ROUNDING = 64 * 1024**2
 
 _WEIGHTS = {"headers": 0.01, "config": 0.02, "recipe": 0.03}
 _UNLISTED = 0.05
+_SELECTIVE = ("compressed-tensors", "modelopt", "quark", "auto-round", "modelslim", "w4afp8")
+"""Methods whose checkpoints differ in what they leave alone."""
+
 _NEIGHBOURS = 0.02
 _LAYOUTS_DIFFER = 0.06
 _OUTSIDE_DRAFTS = ("EAGLE", "EAGLE3", "STANDALONE", "FROZEN_KV_MTP")
@@ -76,8 +79,8 @@ def _weights(known: Known) -> Iterator[Doubt]:
         "headers": "layout on the GPU", "config": "computed from config.json", "recipe": "figures of the recipe",
     }[model.basis]  # fmt: skip
     yield _bytes(known, "weights", int(_WEIGHTS[model.basis] * size), reason)
-    if model.basis != "headers" and model.quantization:
-        reason = f"config.json does not list every tensor that {model.quantization} leaves alone"
+    if model.basis != "headers" and (model.quantization or "").startswith(_SELECTIVE):
+        reason = f"which tensors {model.quantization} leaves alone is told by headers alone"
         yield _bytes(known, "quantisation", int(_UNLISTED * size), reason)
 
 
