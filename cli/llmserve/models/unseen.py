@@ -9,6 +9,7 @@ from typing import Any
 from llmserve.models import architecture, assembly, files, variants
 from llmserve.models.architecture import Architecture
 from llmserve.models.files import INDEX, Files
+from llmserve.models.headers import table
 from llmserve.models.headers.blob import broken
 from llmserve.models.layers import StateLayers
 from llmserve.models.model import Candidate, Model, Source
@@ -33,8 +34,10 @@ def from_folder(candidate: Candidate, source: Source, here: Files) -> Model:
     from llmserve.models import parameters
 
     config, place = files.read_json(here, "config.json"), f"{here.where}/config.json"
-    files.read_index(here)
+    index = files.read_index(here)
     shape = architecture.from_config(config, place)
+    if index and shape.familiar:
+        table.check_layers(index, here.where, layers=shape.layers)
     _check(config, shape, place)
     tensors = _scaled(
         parameters.tensor_groups(config, shape), _total(here), anyhow=not (shape.familiar or shape.quantization)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,19 @@ def test_the_total_of_an_index_is_exact(tmp_path: Path, total: float) -> None:
 def test_a_total_that_cannot_be_right_is_left_out(tmp_path: Path, total: Any) -> None:
     without = planned(folder(tmp_path / "without")).weight_bytes
     assert planned(folder(tmp_path / "m", total=total)).weight_bytes == without
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [(range(31), "the weights end with layer 31"), ([*range(9), *range(10, 32)], "the weights lack layer 10")],
+)
+def test_an_index_that_lacks_layers(tmp_path: Path, there: Iterable[int], words: str) -> None:
+    path = folder(tmp_path / "m", total=LLAMA_3_8B)
+    names = {f"model.layers.{layer}.mlp.up_proj.weight": "model-00001-of-00001.safetensors" for layer in there}
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    error = refused(path)
+    assert error.code == "broken_checkpoint"
+    assert f"that says 32 layers, and {words}" in error.message
 
 
 def test_the_total_counts_for_an_architecture_that_nobody_knows(tmp_path: Path) -> None:

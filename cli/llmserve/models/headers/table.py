@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -101,15 +101,24 @@ def check_shape(table: Table, where: str, *, layers: int, vocab_size: int, hidde
     Raises:
         LlmserveError: ``broken_checkpoint``: layers are missing, or the embedding has another size.
     """
-    last = _last_layer(name for name in table if _EXPERTS not in name)
-    if 0 <= last < layers - 1 and (last := _last_layer(table)) < layers - 1:
-        what = f"contradicts its configuration: that says {layers} layers, and the weights end with layer"
-        raise broken(where, f"{what} {last + 1}")
+    check_layers(table, where, layers=layers)
     for name in _embeddings(table):
         rows, columns = table[name].shape
         if columns != hidden_size or rows < vocab_size:
             what = f"contradicts its configuration: {name!r} is {rows} x {columns}, not {vocab_size} x {hidden_size}"
             raise broken(where, what, tensor=name)
+
+
+def check_layers(names: Collection[str], where: str, *, layers: int) -> None:
+    """Raises LlmserveError, ``broken_checkpoint``: some of the ``layers`` are not among the ``names`` of tensors."""
+    there = _layers(name for name in names if _EXPERTS not in name)
+    if not there or there.issuperset(range(layers)) or (there := _layers(names)).issuperset(range(layers)):
+        return
+    what, last = f"contradicts its configuration: that says {layers} layers, and the weights", max(there)
+    if last < layers - 1:
+        raise broken(where, f"{what} end with layer {last + 1}")
+    if 0 in there:  # else they are numbered in a way that is not known
+        raise broken(where, f"{what} lack layer {min(set(range(layers)) - there) + 1}")
 
 
 def _alike(name: str) -> str:
@@ -118,9 +127,9 @@ def _alike(name: str) -> str:
     return f"{head}{experts}0.{tail.partition('.')[2]}" if tail[:1].isdigit() else name
 
 
-def _last_layer(names: Iterable[str]) -> int:
-    """The highest number of a layer; -1 if there is none."""
-    return max((int(match.group(1)) for name in names if (match := _LAYER.search(name))), default=-1)
+def _layers(names: Iterable[str]) -> set[int]:
+    """The numbers of layers that occur, from 0 on."""
+    return {int(match.group(1)) for name in names if (match := _LAYER.search(name))}
 
 
 def _embeddings(table: Table) -> list[str]:
