@@ -35,7 +35,8 @@ _SLOWEST_LOAD = 50e6  # bytes/s: a network disk on a bad day
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the user asked for. ``timeout`` in seconds (None: by size); ``extra`` goes to the engine untouched.
+    """What the user asked for. ``timeout`` in seconds (None: as long as it gets on); ``extra`` goes to the engine
+    untouched. ``restart`` and ``retry`` as in :class:`~llmserve.engine.launch.Request`.
 
     With ``planning`` nothing will be started, so that weights out of reach may be described by a recipe.
     """
@@ -51,6 +52,8 @@ class Order:
     machine: Machine
     revision: str | None = None
     planning: bool = False
+    restart: bool = True
+    retry: bool = True
     extra: tuple[str, ...] = ()
 
 
@@ -131,17 +134,25 @@ def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> l
 
     def make(name: str, folder: Path, port: int) -> tuple[Server, Launch]:
         server = _server(order, prepared, name=name, folder=folder, port=port)
-        return replace(server, weights=str(path)), command(order, prepared, port=port, path=str(path))
+        admin_key = keys.read(Path(server.admin_key_file)) if server.admin_key_file else None
+        words = command(order, prepared, port=port, path=str(path), admin_key=admin_key)
+        return replace(server, weights=str(path)), words
 
-    wish = launch.Wish(name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model))
-    return launch.start(keeper, make, wish, model=prepared.served_name, api_key=order.api_key)
+    wish = launch.Wish(
+        name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model),
+        patient=order.timeout is None, restart=order.restart, retry=order.retry,
+    )  # fmt: skip
+    return launch.start(
+        keeper, make, wish, model=prepared.served_name, api_key=order.api_key,
+        waiting=lambda words: steps.update("start", detail=words),
+    )  # fmt: skip
 
 
 def _in_work(event: Event) -> str:
     return event.files[0][0] if len(event.files) == 1 else f"{len(event.files)} files at once" if event.files else ""
 
 
-def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch:
+def command(order: Order, prepared: Prepared, *, port: int, path: str, admin_key: str | None = None) -> Launch:
     """The engine's exact command for this order."""
     plan = prepared.plan
     missing = Environment(engine=plan.engine, version="not installed", python="python", managed=False)
@@ -152,13 +163,18 @@ def command(order: Order, prepared: Prepared, *, port: int, path: str) -> Launch
         served_name=prepared.served_name,
         address=Address(host=order.host, port=port),
         api_key=order.api_key,
+        admin_key=admin_key,
         extra=order.extra,
     )
     return engines.engine(plan.engine).launch(serving)
 
 
-def report(steps: Steps, progress: dict[str, Any]) -> None:
-    """Show one ``progress`` event of the keeper."""
+def report(steps: Steps, event: dict[str, Any]) -> None:
+    """Show one event of the keeper: ``progress``, or ``activity`` (how a long start is getting on)."""
+    if event["event"] == "activity":
+        steps.update(STAGES[event["stage"]], detail=event["words"])
+        return
+    progress = event["progress"]
     steps.update(
         STAGES[progress["stage"]],
         detail=progress["detail"],
@@ -217,6 +233,7 @@ def _summary(model: Model) -> str:
 
 def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: int) -> Server:
     key_file = keys.keep(order.api_key, folder) if order.api_key else None
+    admin = keys.keep(keys.made(), folder, keys.ADMIN_FILE) if key_file and prepared.plan.engine == "sglang" else None
     environment = prepared.environment
     return Server(
         name=name,
@@ -229,6 +246,7 @@ def _server(order: Order, prepared: Prepared, *, name: str, folder: Path, port: 
         engine_version=environment.version if environment else "",
         plan=prepared.plan,
         key_file=str(key_file) if key_file else None,
+        admin_key_file=str(admin) if admin else None,
         started_at=time.time(),
         extra_flags=_flags(order.extra),
     )

@@ -64,14 +64,14 @@ class Cli:
         )  # fmt: skip
 
     def run(
-        self, *args: str, timeout: float = 180, env: dict[str, str] | None = None
+        self, *args: str, timeout: float = 400, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "llmserve", *args], env={**self.environment(), **(env or {})}, cwd=self.home,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
-    def json(self, *args: str, timeout: float = 180) -> Any:
+    def json(self, *args: str, timeout: float = 400) -> Any:
         done = self.run(*args, "--json", timeout=timeout)
         return json.loads(done.stdout)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from llmserve.engine import keys
 from llmserve.engine.base import PRIVATE_DIR, Launch
 from llmserve.engine.ports import DEFAULT_PORT
 from llmserve.engine.server import Server
@@ -30,12 +31,22 @@ def ready(server: Server, *, why: str, asked_port: int | None, detached: bool) -
         messages.append(f"Port {DEFAULT_PORT} is in use, so this server listens on {server.port}.")
     if detached:
         messages.append(f"It runs in the background: `llmserve logs {server.name}`, `llmserve down {server.name}`.")
-    notes = [("Note", note) for note in (why, *server.plan.notes) if note]
-    rows = "\n".join(f"  {name:<10} {value}" for name, value in [*_rows(server), *notes])
+    notes = [("Note", note) for note in (why, *server.plan.notes, *_exposed(server)) if note]
+    rows = "\n".join(f"  {name:<10} {value}" for name, value in [*described(server), *notes])
     return Result(
         data=summary(server), title=f"{server.name} is ready", human=f"{rows}\n\n{_to_copy(server)}", quiet=server.url,
         messages=tuple(messages),
     )  # fmt: skip
+
+
+def started(server: Server) -> Result:
+    """What ``up -d --no-wait`` says: it is on its way."""
+    return Result(
+        data=summary(server),
+        human=f"{server.name} is starting in the background; it will be at {server.url}.",
+        quiet=server.url,
+        messages=(f"See how it gets on with `llmserve ps`, `llmserve logs -f {server.name}`.",),
+    )
 
 
 def summary(server: Server) -> dict[str, Any]:
@@ -44,9 +55,22 @@ def summary(server: Server) -> dict[str, Any]:
     return record | {"uptime_s": round(server.uptime, 1), "log": str(server.log)}
 
 
-def _rows(server: Server) -> list[tuple[str, str]]:
+def _exposed(server: Server) -> Iterator[str]:
+    """What an address that others reach leaves open, key or not."""
+    if server.key_file is None or keys.is_loopback(server.host):
+        return
+    if server.engine == "sglang":
+        yield "Open to everybody, without a key: /health, /ready, /metrics, and the websocket /v1/realtime."
+        yield "SGLang shows its settings, the admin key among them, at /server_info to whoever has the API key."
+    else:
+        yield "Open to everybody, without a key: /health, /v1/models."
+    yield "There is no encryption: put a proxy with TLS before it where others share the network."
+
+
+def described(server: Server) -> list[tuple[str, str]]:
+    """The facts of a server, as the rows of a card."""
     plan = server.plan
-    took = (server.ready_at or server.started_at) - server.started_at
+    took = max(0.0, server.ready_at - (server.begun_at or server.started_at)) if server.ready_at else None
     key = f"in {server.key_file}" if server.key_file else "none needed (any value is accepted)"
     facts = server.facts  # the engine's own figures, where the user's flags changed the plan's
     requests = (facts and facts.concurrency) or plan.concurrency
@@ -56,11 +80,27 @@ def _rows(server: Server) -> list[tuple[str, str]]:
         ("URL", server.url + ("" if server.host in server.url else f" (listens on {server.host})")),
         ("Model", server.model),
         ("API key", key),
-        ("Engine", f"{server.engine} {server.engine_version} on {where}, ready after {duration(took)}"),
+        *(
+            [("Admin key", f"in {server.admin_key_file}, for SGLang's management routes")]
+            if server.admin_key_file
+            else []
+        ),
+        (
+            "Engine",
+            f"{server.engine} {server.engine_version} on {where}{f', ready after {duration(took)}' if took else ''}",
+        ),
         ("Fits", f"{requests} × {context:,} tokens (requests × context)"),
         ("KV tokens", _kv_tokens(server)),
         *_memory(server),
+        *_eased(server),
     ]
+
+
+def _eased(server: Server) -> Iterator[tuple[str, str]]:
+    """The flag that a second attempt changed."""
+    if (change := server.eased) is not None:
+        instead = f" instead of {change.before}" if change.before is not None else ""
+        yield "Changed", f"{change.flag} {change.after}{instead}: {change.because}"
 
 
 def _kv_tokens(server: Server) -> str:

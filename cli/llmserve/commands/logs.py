@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import select
+import sys
 import time
-from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llmserve.commands.options import Json
-from llmserve.engine import registry
+from llmserve.commands.server_names import newest
+from llmserve.engine import logfile, registry
+from llmserve.engine.logfile import Line
 from llmserve.engine.server import Server
 from llmserve.errors import UsageError
 from llmserve.output import Output
@@ -28,6 +34,8 @@ EXAMPLES = """Examples:
 \b
   llmserve logs
   llmserve logs tiny -n 50 -f
+  llmserve logs --since 10m
+  llmserve logs --since 2026-12-01T09:30
 """
 
 
@@ -37,38 +45,45 @@ def logs(
     name: Annotated[str | None, typer.Argument(help="Server; omitted: the newest.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C or the server's end.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", "-n", help="Only the last lines.", min=0)] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only from then on: 90s, 10m, 2h, 1d ago, or a date and time.")
+    ] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Begin each line with its time.")] = False,
     json: Json = False,
 ) -> Result | int:
-    """Show what a server printed, also of one that failed."""
+    """Show what a server printed, also of one that ended, across its restarts."""
     output: Output = ctx.obj
-    server = registry.get(name) if name else _newest()
-    if not follow:
-        text = _last(server.log, tail)
+    server = newest(name)
+    begin = _when(since) if since else None
+    if not follow or output.mode == "json":
+        found = logfile.last(logfile.since(logfile.lines(server.log), begin), tail)
+        text = [_shown(line, timestamps) for line in found]
         return Result(data={"server": server.name, "lines": text}, human="\n".join(text))
-    _follow(output, server, tail)
+    _follow(output, server, tail, begin, timestamps=timestamps)
     return 0
 
 
-def _newest() -> Server:
-    known = registry.servers()
-    if not known:
-        raise UsageError("There is no server.", hint="Start one with `llmserve up`.")
-    return known[0]
-
-
-def _last(path: Path, tail: int | None) -> list[str]:
+def _when(text: str) -> float:
+    """Seconds since the epoch for ``10m`` (ago) or a date and time, local unless it says otherwise."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)", text.strip()):
+        unit = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}[found[2]]
+        return time.time() - float(found[1]) * unit
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return [printable(line.rstrip("\n")) for line in deque(file, maxlen=tail)]
-    except FileNotFoundError:
-        return []
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{text!r} is no time.", hint="Try --since 10m, or --since 2026-12-01T09:30.") from error
 
 
-def _follow(output: Output, server: Server, tail: int | None) -> None:
+def _shown(line: Line, timestamps: bool) -> str:
+    begin = f"{logfile.stamp(line.at)} " if timestamps and line.at is not None else ""
+    return begin + printable(line.text)
+
+
+def _follow(output: Output, server: Server, tail: int | None, begin: float | None, *, timestamps: bool) -> None:
     """Ctrl-C here ends the watching, not the server: so it is a good end."""
     try:
-        for line in _growing(server, tail):
-            output.out.write(printable(line))
+        for line in _growing(server, tail, begin):
+            output.out.write(_shown(line, timestamps) + "\n")
             output.out.flush()
     except KeyboardInterrupt:
         return
@@ -76,15 +91,25 @@ def _follow(output: Output, server: Server, tail: int | None) -> None:
         output.closed()
 
 
-def _growing(server: Server, tail: int | None) -> Iterator[str]:
-    with server.log.open(encoding="utf-8", errors="replace") as file:
-        yield from deque(file, maxlen=tail)
-        while True:
-            if line := file.readline():
-                yield line
-                continue
-            current = registry.read(Path(server.directory))
-            if current is None or not current.running:
-                yield from file
+def _growing(server: Server, tail: int | None, begin: float | None) -> Iterator[Line]:
+    """Lines that are there, then those that come, until the server has ended or nobody reads any more."""
+    with contextlib.closing(logfile.Follower(server.log)) as follower:
+        yield from logfile.last(logfile.since(logfile.lines(server.log, until=follower), begin), tail)
+        while _read_on():
+            ended = not _runs(server)  # asked first: what it printed last is still read
+            yield from follower.new()
+            if ended:
                 return
             time.sleep(_PAUSE)
+
+
+def _runs(server: Server) -> bool:
+    current = registry.read(Path(server.directory))
+    return current is not None and current.running
+
+
+def _read_on() -> bool:
+    """Whether somebody reads our output: a pipe whose other end was closed tells so without being written to."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

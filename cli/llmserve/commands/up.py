@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,13 +13,12 @@ from llmserve.commands.ask_token import with_access
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
 from llmserve.commands.signals import Terminated, terminable
-from llmserve.engine import keys, ports, registry
+from llmserve.commands.waiting import restarting, until_ready
+from llmserve.engine import keys, ports, registry, systemd
 from llmserve.engine.launch import Running, waiting_keeper
-from llmserve.engine.server import Server
 from llmserve.errors import InterruptedByUser, UsageError
 from llmserve.output import Output
 from llmserve.output.steps import Steps, steps
-from llmserve.records import from_json
 from llmserve.result import Result
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -42,7 +41,15 @@ def up(
         str | None,
         typer.Argument(metavar="[MODEL]", help="A known name, a hub id (org/name), a folder, or a .gguf file."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running and return.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave the server running, and return once it is ready.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="With -d: return when it is ready, or as soon as it loads.")
+    ] = True,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay with the server until it ends (the default; for systemd units).")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the command; start nothing.")] = False,
     engine: goal_options.Engine = "auto",
     context: goal_options.Context = None,
@@ -72,6 +79,12 @@ def up(
     wait_timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Seconds to wait for readiness.", min=0.01)
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart/--no-restart", help="Start the engine again when it ends by itself.")
+    ] = True,
+    retry: Annotated[
+        bool, typer.Option("--retry/--no-retry", help="When memory is missing, try once more with one flag changed.")
+    ] = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result | int:
@@ -84,6 +97,8 @@ def up(
     )  # fmt: skip
     if machine and not dry_run:
         raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
+    if foreground and detach:
+        raise UsageError("--foreground and --detach exclude each other.", hint="Give one of them.")
     host = ports.numeric(host)
     registry.check_name(name)
     if wait_timeout is not None and not math.isfinite(wait_timeout):
@@ -93,13 +108,14 @@ def up(
     order = serve.Order(
         ref=model, engine=engine, goal=goal, host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
-        planning=dry_run,
+        planning=dry_run, restart=restart, retry=retry,
         machine=hardware.load(machine) if machine else hardware.detect(),
     )  # fmt: skip
     with terminable():
         if dry_run:
             return _dry_run(order, output, profile=bool(machine))
-        return with_access(output, lambda: _serve(order, output, detach=detach), foreground=not detach)
+        serve_it = _in_background if detach else _in_foreground
+        return with_access(output, lambda: serve_it(order, output, wait=wait), foreground=not detach)
 
 
 def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
@@ -111,44 +127,64 @@ def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
     return card.dry_run(prepared, launch, profile=order.machine.name if profile else None)
 
 
-def _serve(order: serve.Order, output: Output, *, detach: bool) -> Result | int:
+def _in_background(order: serve.Order, output: Output, *, wait: bool) -> Result:
+    """Ctrl-C ends what was begun; a terminal that closes does not."""
+    with waiting_keeper() as keeper, _steps(output, serve.STEPS) as shown:
+        prepared = serve.prepare(order, shown)
+        running = serve.run(order, prepared, shown, keeper)
+        running.detach()
+        if not wait:
+            return card.started(running.server)
+        try:
+            server = until_ready(running, shown)
+        except Terminated:
+            raise InterruptedByUser(
+                f"Stopped waiting; {running.server.name} goes on loading.", hint="See `llmserve ps`."
+            ) from None
+        except KeyboardInterrupt:
+            running.stop()
+            raise
+    return card.ready(server, why=prepared.why, asked_port=order.port, detached=True)
+
+
+def _in_foreground(order: serve.Order, output: Output, *, wait: bool) -> Result | int:
     with waiting_keeper() as keeper, _steps(output, serve.STEPS) as shown:
         prepared = serve.prepare(order, shown)
         running = serve.run(order, prepared, shown, keeper)
         with running.stopped_on_error():
-            server = _until_ready(running, shown)
-    result = card.ready(server, why=prepared.why, asked_port=order.port, detached=detach)
-    if detach:
-        running.say("detach")
-        return result
+            server = until_ready(running, shown)
     with running.stopped_on_error():
-        output.show(result)
+        systemd.notify("READY=1", f"STATUS=Serving {server.model} at {server.url}")
+        output.show(card.ready(server, why=prepared.why, asked_port=order.port, detached=False))
         return _stay(running, output)
-
-
-def _until_ready(running: Running, shown: Steps) -> Server:
-    for event in running.events():
-        if event["event"] == "progress":
-            serve.report(shown, event["progress"])
-        elif event["event"] == "ready":
-            shown.finish("ready")
-            return from_json(Server, event["server"])
-    raise InterruptedByUser(f"{running.server.name} was stopped before it was ready.")
 
 
 def _stay(running: Running, output: Output) -> int:
     """Wait with the server until somebody ends it; a supervisor's SIGTERM is a good end, Ctrl-C is exit code 130."""
+    name = running.server.name
     output.note("Ctrl-C stops the server.")
     try:
-        for _ in running.events():
-            pass
+        for event in running.events():
+            _tell(event, name, output)
     except Terminated:
+        systemd.notify("STOPPING=1")
         running.stop()
     except KeyboardInterrupt:
         output.note("\nStopping …")
         running.stop()
-        raise InterruptedByUser(f"Stopped {running.server.name}; nothing is left running.") from None
+        raise InterruptedByUser(f"Stopped {name}; nothing is left running.") from None
     return 0
+
+
+def _tell(event: dict[str, Any], name: str, output: Output) -> None:
+    """What happens to a server that was ready, to the terminal and to systemd."""
+    if event["event"] == "restarting":
+        said = restarting(event, name)
+        output.note(said)
+        systemd.notify(f"STATUS={said}")
+    elif event["event"] == "ready":
+        output.note(f"{name} is ready again.")
+        systemd.notify(f"STATUS=Serving {event['server']['model']} at {event['server']['url']}")
 
 
 def _steps(output: Output, names: tuple[str, ...]) -> Steps:

@@ -63,7 +63,10 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """A plan made concrete: with which Python, from which files, under which name and address."""
+    """A plan made concrete: with which Python, from which files, under which name and address.
+
+    ``admin_key`` opens the engine's management routes, where it has such routes.
+    """
 
     plan: Plan
     environment: Environment
@@ -71,6 +74,7 @@ class Serving:
     served_name: str
     address: Address
     api_key: str | None = field(default=None, repr=False)
+    admin_key: str | None = field(default=None, repr=False)
     extra: tuple[str, ...] = ()
 
 
@@ -127,6 +131,8 @@ class Engine(Protocol):
     name: ClassVar[str]
     ready_path: ClassVar[str]  # answers 200 when the engine believes it is ready
     shared_memory: ClassVar[tuple[str, ...]]  # how the names of its segments in /dev/shm begin
+    workers: ClassVar[tuple[str, ...]]  # how the titles of the processes begin without which it cannot serve
+    load_metrics: ClassVar[tuple[str, str]]  # gauges of /metrics: requests that run, requests that wait
 
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best installed environment (for ``device``), or None. Must not import the engine."""

@@ -15,7 +15,7 @@ from llmserve import paths
 from llmserve.errors import UsageError
 
 ENVIRONMENT = "LLMSERVE_API_KEY"
-FILE = "api-key"
+FILE, ADMIN_FILE = "api-key", "admin-key"
 _SECRETS = (ENVIRONMENT, "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN")
 _SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+/=-]{7,511}")  # what an Authorization header carries (RFC 6750)
 
@@ -31,7 +31,7 @@ def api_key(file: str | None, host: str) -> str | None:
     """
     key = _from_file(file) if file else os.environ.get(ENVIRONMENT) or None
     if key is None:
-        return None if is_loopback(host) else f"sk-{secrets.token_urlsafe(32)}"
+        return None if is_loopback(host) else made()
     if not key:
         raise UsageError("The API key that was given is empty.", hint="Make one: openssl rand -hex 24")
     if not _SHAPE.fullmatch(key):
@@ -42,15 +42,29 @@ def api_key(file: str | None, host: str) -> str | None:
     return key
 
 
-def keep(key: str, folder: Path) -> Path:
+def made() -> str:
+    """A new key."""
+    return f"sk-{secrets.token_urlsafe(32)}"
+
+
+def keep(key: str, folder: Path, name: str = FILE) -> Path:
     """Write the key where ``llmserve chat`` and the user find it, readable by its owner alone."""
-    paths.write_atomic(folder / FILE, key + "\n", mode=0o600)
-    return folder / FILE
+    paths.write_atomic(folder / name, key + "\n", mode=0o600)
+    return folder / name
+
+
+def read(file: Path) -> str | None:
+    """A key that :func:`keep` wrote; None where there is none."""
+    try:
+        return file.read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def forget(folder: Path) -> None:
-    """Remove the key of a server that does not run any more."""
-    (folder / FILE).unlink(missing_ok=True)
+    """Remove the keys of a server that does not run any more."""
+    for name in (FILE, ADMIN_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import threading
@@ -11,42 +10,66 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmserve.engine.base import Engine, Failure, Progress
+from llmserve.engine.logfile import LogFile
+from llmserve.engine.redact import Redactor
 
 _LONGEST_LINE = 1 << 20
-REDACTED = "[redacted]"
+_START_TEXT = 1 << 20
+"""Bytes of a start that are kept in memory until it is ready, to read the engine's figures from."""
+_LONGEST_KEPT = 2000
+"""Characters of a line that are kept in memory for error messages."""
+TAIL = 20
 
 
 class LogPump(threading.Thread):
-    """Reads a pipe until its last writer is gone. ``cause`` is the weightiest failure that a line told of."""
+    """Reads a pipe until its last writer is gone, and closes it.
+
+    ``cause`` is the weightiest failure that a line told of, ``lines`` how many there were, ``tail`` the last ones.
+    """
 
     def __init__(
         self, pipe: int, path: Path, engine: Engine, secrets: Sequence[str], on_progress: Callable[[Progress], None]
     ) -> None:
         super().__init__(name="log", daemon=True)
         self._pipe, self._engine, self._on_progress = pipe, engine, on_progress
-        self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._secrets = [secret.encode() for secret in secrets if secret]
+        self._log, self._redactor = LogFile(path), Redactor(secrets)
         self.cause: Failure | None = None
-        self.tail: deque[str] = deque(maxlen=20)
+        self.lines = 0
+        self._start: list[bytes] = []
+        self._start_size = 0
+        self.tail: deque[str] = deque(maxlen=TAIL)
 
     def run(self) -> None:
-        for line, stays in _lines(self._pipe):
-            clean = self._redacted(line)
+        for line, stays in _lines(self._clean()):
             if stays:
-                with contextlib.suppress(OSError):  # a full disk must not stop the engine, whose pipe would fill up
-                    os.write(self._log, clean + b"\n")
-            self._understand(clean.decode("utf-8", "replace").strip())
-        os.close(self._log)
+                self._log.write(line)
+                self._keep(line)
+            self.lines += 1
+            self._understand(line.decode("utf-8", "replace").strip())
+        self._log.close()
+        os.close(self._pipe)
 
-    def _redacted(self, line: bytes) -> bytes:
-        for secret in self._secrets:
-            line = line.replace(secret, REDACTED.encode())
-        return line
+    def start_text(self) -> str:
+        """What the engine printed so far; it is kept no longer."""
+        text = b"\n".join(self._start).decode("utf-8", "replace")
+        self._start_size = _START_TEXT
+        self._start.clear()
+        return text
+
+    def _keep(self, line: bytes) -> None:
+        if self._start_size < _START_TEXT:
+            self._start_size += len(line)
+            self._start.append(line)
+
+    def _clean(self) -> Iterator[bytes]:
+        while piece := os.read(self._pipe, 65536):
+            yield self._redactor.feed(piece)
+        yield self._redactor.finish()
 
     def _understand(self, text: str) -> None:
         if not text:
             return
-        self.tail.append(text)
+        self.tail.append(text[:_LONGEST_KEPT])
         if progress := self._engine.progress(text):
             self._on_progress(progress)
         failure = self._engine.failure(text)
@@ -54,14 +77,23 @@ class LogPump(threading.Thread):
             self.cause = failure
 
 
-def _lines(pipe: int) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of output and whether each stays on the screen: a progress bar's, ended by a carriage return, do not."""
+def _lines(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Lines of output and whether each stays on the screen: a progress bar's, ended by a carriage return, do not.
+
+    A line that is too long is cut at the same place whatever the pieces were.
+    """
     rest = b""
-    while piece := os.read(pipe, 65536):
+    for piece in pieces:
         *whole, rest = re.split(rb"([\r\n])", rest + piece)
-        yield from ((text, end == b"\n") for text, end in zip(whole[::2], whole[1::2], strict=True))
-        if len(rest) > _LONGEST_LINE:
-            yield rest, True
-            rest = b""
+        for text, end in zip(whole[::2], whole[1::2], strict=True):
+            *parts, final = _cut(text)
+            yield from ((part, True) for part in parts)
+            yield final, end == b"\n"
+        *parts, rest = _cut(rest)
+        yield from ((part, True) for part in parts)
     if rest:
         yield rest, True
+
+
+def _cut(text: bytes) -> list[bytes]:
+    return [text[at : at + _LONGEST_LINE] for at in range(0, len(text), _LONGEST_LINE)] or [b""]

@@ -76,6 +76,21 @@ def _socket(host: str) -> socket.socket:
     return listener
 
 
+def hold(host: str, port: int) -> socket.socket | None:
+    """Bind the port without listening, so that the system gives it to nobody while the engine loads.
+
+    The engine, which may share it (as may other servers that set SO_REUSEADDR), is not kept out. None where it cannot
+    be had: what listens there is found when the engine is to be ready.
+    """
+    holder = _socket(host)
+    try:
+        holder.bind((host, port))
+    except OSError:
+        holder.close()
+        return None
+    return holder
+
+
 def numeric(host: str) -> str:
     """``host`` as one numeric address, so that everybody who binds and connects means the same one.
 

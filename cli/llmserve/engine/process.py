@@ -43,6 +43,23 @@ class Identity:
         """Whether it runs: zombies do not, nor does another process that has its pid now."""
         return self.boot == _boot() and _started(self.pid) == self.started
 
+    @property
+    def this_boot(self) -> bool:
+        """Whether its kernel is the one that runs now."""
+        return self.boot == _boot()
+
+    @property
+    def paused(self) -> bool:
+        """Whether a signal (SIGSTOP) has stopped it, so that it answers nobody."""
+        return self.alive and _state(self.pid) in ("T", "t")
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was started, by a clock that nobody sets; None where the system has none."""
+        if sys.platform != "linux" or self.boot != _boot():
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / os.sysconf("SC_CLK_TCK")
+
     def process(self) -> psutil.Process | None:
         """A handle to the live process, or None when it has ended."""
         import psutil
@@ -61,11 +78,23 @@ def _started(pid: int) -> float | None:
             process = psutil.Process(pid)
             return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
         return None
+    fields = _stat(pid)
+    return None if not fields or fields[0] in "ZX" else float(fields[19])
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter: R, S, D, T (stopped), t (traced), Z; empty where there is no such process."""
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of proc_pid_stat(5) from the third on (the state); none where there is no such process."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    return None if fields[0] in "ZX" else float(fields[19])
+        return []
+    return text.rpartition(")")[2].split()
 
 
 @cache
@@ -137,6 +166,23 @@ def listens(process: psutil.Process, port: int) -> bool:
     return False
 
 
+def memory(process: psutil.Process) -> int:
+    """Bytes of the machine's memory that ``process`` holds; 0 when it has ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def connections(port: int) -> int | None:
+    """How many connections are open to TCP ``port`` of this machine; None where the system does not tell."""
+    files = [file for file in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if file.exists()]
+    ending, established = f":{port:04X}", "01"
+    rows = [line.split() for file in files for line in file.read_text(encoding="ascii").splitlines()[1:]]
+    return sum(row[1].endswith(ending) and row[3] == established for row in rows) if files else None
+
+
 def port_owner(port: int) -> str | None:
     """Who listens on ``port``, as ``name (pid 123)``; None when the system does not tell this user."""
     import psutil
@@ -152,11 +198,14 @@ def _listens_on(connection: Any, port: int) -> bool:
     return bool(connection.status == "LISTEN" and connection.laddr and connection.laddr.port == port)
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork: a fork may hold no lock
+_SET_PARENT_DEATH_SIGNAL = 1
+
+
 def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent ends, however that happens. For use between fork and exec."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if _LIBC is not None:
+        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def wait_gone(identity: Identity, *, timeout: float) -> bool:

@@ -3,34 +3,104 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
-from llmserve.engine import process, registry
-from llmserve.engine.server import Server
+from llmserve.engine import orders, process, registry
+from llmserve.engine.orders import Order
+from llmserve.engine.registry import Stray
+from llmserve.engine.server import Drained, Server
 from llmserve.errors import LlmserveError
 
 _PATIENCE = 60.0
-"""Seconds for a keeper: its own grace for running answers, the kill, and the GPU's memory coming back."""
+"""Seconds for a keeper beside the grace for running answers: the kill, and the GPU's memory coming back."""
 
 
-def stop(server: Server) -> None:
-    """End ``server`` and forget it. Returns only when its processes are gone.
+def stop(
+    server: Server, *, grace: float = orders.GRACE, forget: bool = True, told: Callable[[Server], None] = lambda _: None
+) -> Drained | None:
+    """End ``server``, and forget it or keep its record. Returns only when its processes are gone, with what became of
+    the answers that were running (None: nothing is known of any). ``told`` is called once it is stopping.
 
     Raises:
-        LlmserveError: something of it is still alive.
+        LlmserveError: something of it is still alive, or it is another machine's.
     """
-    keeper = server.keeper.process() if server.keeper else None
-    if keeper is not None and server.keeper is not None:
-        with contextlib.suppress(psutil.Error):
-            keeper.resume()  # a stopped keeper hears no other signal
-            if server.state != "stopping":  # said twice it would cut the answers that are being finished
-                keeper.terminate()
-        if not process.wait_gone(server.keeper, timeout=_PATIENCE):
-            with contextlib.suppress(psutil.Error):
-                keeper.kill()
-    end_remains(server)
-    registry.remove(server)
+    refuse_elsewhere(server)
+    folder = Path(server.directory)
+    if server.keeper is not None and server.keeper.alive:
+        _order(server, Order(verb="stop", grace=grace))
+        wait_stopping(server, told)
+        if not process.wait_gone(server.keeper, timeout=grace + _PATIENCE):
+            _kill(server.keeper)
+    last = registry.read(folder) or server
+    end_remains(last if last.process else server)
+    if forget:
+        registry.remove(server)
+    elif last.state == "died":
+        registry.write(replace(last, state="stopped", process=None))
+    return last.drained
+
+
+def stop_stray(stray: Stray, *, grace: float) -> None:
+    """End a server whose record cannot be read, and remove its folder."""
+    if stray.keeper is not None and stray.keeper.alive:
+        if not orders.send(stray.directory, Order(verb="stop", grace=grace, forget=True)):
+            _signal(stray.keeper, signal.SIGTERM)
+        if not process.wait_gone(stray.keeper, timeout=grace + _PATIENCE):
+            _kill(stray.keeper)
+    registry.remove_stray(stray)
+
+
+def wait_stopping(server: Server, told: Callable[[Server], None]) -> None:
+    """Wait until the keeper says that it is ending its server, or is gone."""
+    assert server.keeper is not None
+    for _ in range(600):
+        current = registry.read(Path(server.directory))
+        if current is None or not server.keeper.alive or current.state not in ("starting", "ready", "restarting"):
+            if current is not None and current.state == "stopping":
+                told(current)
+            return
+        if process.wait_gone(server.keeper, timeout=0.05):
+            return
+
+
+def _order(server: Server, order: Order) -> None:
+    """Give the order through the pipe, or by a signal where there is none. A paused keeper hears neither."""
+    assert server.keeper is not None
+    resume(server)
+    if not orders.send(Path(server.directory), order):
+        _signal(server.keeper, signal.SIGTERM)
+
+
+def resume(server: Server) -> None:
+    """Let a paused keeper go on: it would hear nothing."""
+    if server.keeper is not None:
+        _signal(server.keeper, signal.SIGCONT)
+
+
+def _signal(identity: process.Identity, number: int) -> None:
+    with contextlib.suppress(psutil.Error):
+        if found := identity.process():
+            found.send_signal(number)
+
+
+def _kill(identity: process.Identity) -> None:
+    _signal(identity, signal.SIGKILL)
+    process.wait_gone(identity, timeout=10)
+
+
+def refuse_elsewhere(server: Server) -> None:
+    """Raise LlmserveError for another machine's server: its process ids mean nothing here."""
+    if server.state == "elsewhere" and server.place:
+        raise LlmserveError(
+            f"{server.name} belongs to {server.place.host}, which shares this state folder.",
+            hint=f"Stop it there, or remove {server.directory} if that machine is gone.",
+            code="elsewhere",
+        )
 
 
 def end_remains(server: Server) -> None:

@@ -24,6 +24,8 @@ class LlamaCpp:
     ready_path: ClassVar[str] = "/health"
     info_path: ClassVar[str] = "/props"
     shared_memory: ClassVar[tuple[str, ...]] = ()
+    workers: ClassVar[tuple[str, ...]] = ()
+    load_metrics: ClassVar[tuple[str, str]] = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
 
     def environment(self, device: Device | None = None) -> Environment | None:  # noqa: ARG002 - it serves from the CPU
         return environments.find(self.name, distribution="xllamacpp", module="xllamacpp")

@@ -9,8 +9,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +108,8 @@ def main(args: list[str]) -> int:
     except RuntimeError as error:
         return _refuse(error, code=1)
     _wait_for_signal()
+    stop_accepting(params.port)
+    _finish(server)
     # with a request under way the engine can block for good, and with it every Python thread: the kernel ends it then
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, 1.0)
@@ -142,6 +147,38 @@ def _wait_for_signal() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     os.read(reader, 1)
+
+
+def stop_accepting(port: int) -> None:
+    """Refuse new connections; those that are open go on. (Closed in the usual way, the listener would take its answers
+    with it: so another one, which nobody knows, is put in its place.)
+    """
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as listener:
+            if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or listener.getsockname()[1] != port:
+                continue
+            address = listener.getsockname()
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as nobody:
+                os.dup2(nobody.fileno(), number)
+            _wake(listener.family, address)
+
+
+def _wake(family: int, address: Any) -> None:
+    """The thread that accepts waits on the old listener, which ends with the next connection: this one."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104 - not bound
+    with contextlib.suppress(OSError), socket.socket(family) as knock:
+        knock.settimeout(1)
+        knock.connect((host, address[1]))
+
+
+def _finish(server: Any) -> None:
+    """Wait until no answer is running; whoever sent the signal decides how long that may take."""
+    with contextlib.suppress(Exception):  # a build that does not tell: then nothing is waited for
+        while any(count > 0 for count in map(float, _BUSY.findall(server.handle_metrics()))):
+            time.sleep(0.05)
+
+
+_BUSY = re.compile(r"^llamacpp:requests_(?:processing|deferred) (\S+)", re.MULTILINE)
 
 
 def _refuse(error: Exception, *, code: int) -> int:

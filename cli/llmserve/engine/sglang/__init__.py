@@ -26,6 +26,8 @@ class SGLang:
         "nccl-",
         "sem.mp-",
     )
+    workers: ClassVar[tuple[str, ...]] = ("sglang::",)
+    load_metrics: ClassVar[tuple[str, str]] = ("sglang:num_running_reqs", "sglang:num_queue_reqs")
 
     def environment(self, device: Device | None = None) -> Environment | None:
         """The best environment, or the best one for ``device``; None when SGLang is not installed."""

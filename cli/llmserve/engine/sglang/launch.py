@@ -29,9 +29,15 @@ def launch(serving: Serving) -> Launch:
     return Launch(
         argv=(*python, *(("--config", f"{PRIVATE_DIR}/{CONFIG}") if key else ()), *own, *where, *planned, *extra),
         env=_environment(serving.plan, serving.environment),
-        files={CONFIG: f"api-key: {json.dumps(key)}\n"} if key else {},
-        secrets=(key,) if key else (),
+        files={CONFIG: _config(key, serving.admin_key)} if key else {},
+        secrets=tuple(secret for secret in (key, serving.admin_key) if secret),
     )
+
+
+def _config(key: str, admin_key: str | None) -> str:
+    """Without an admin key the API key opens the management routes too: loading other weights, ending requests."""
+    lines = {"api-key": key} | ({"admin-api-key": admin_key} if admin_key else {})
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items())
 
 
 def _environment(plan: Plan, environment: Environment) -> dict[str, str]:
