@@ -136,7 +136,7 @@ class Connection:
             error, detail = _why(broken_network)
         return replace(
             answer, body=bytes(body.content), arrivals=tuple(body.arrivals), took_s=time.monotonic() - began,
-            error=error, detail=detail, faults=(*answer.faults, *body.faults),
+            error=error, detail=detail, faults=(*answer.faults, *body.faults), left=body.enough,
         )  # fmt: skip
 
     def _read_body(self, reader: Reader, answer: Exchange, body: Body) -> bool:
@@ -178,7 +178,8 @@ def exchange(target: Target, request: Request, limits: Limits) -> Exchange:
 def _head(request: Request, target: Target) -> bytes:
     names = {name.lower() for name, _ in request.headers}
     headers = [("Host", target.authority), *request.headers]
-    if "content-length" not in names and (request.body or request.method in ("POST", "PUT", "PATCH")):
+    framed_already = names & {"content-length", "transfer-encoding"}
+    if not framed_already and (request.body or request.method in ("POST", "PUT", "PATCH")):
         headers.append(("Content-Length", str(len(request.body))))
     lines = [f"{request.method} {request.target} {request.version}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")

@@ -43,8 +43,8 @@ class Exchange:
     ``error`` is how it ended, where that was no clean end: ``refused``, ``unknown_host``, ``tls``,
     ``connect_timeout``, ``timeout`` (in all), ``idle`` (silence), ``cut`` (closed in the middle), ``too_large``,
     ``not_http``, ``coding`` (a body that does not unpack), ``network``; ``detail`` says more. ``faults`` are breaches
-    of HTTP that did not end it. ``attempt`` counts from 1: those before were told to wait (429).
-    ``reused`` says that the connection had served before.
+    of HTTP that did not end it. ``attempt`` counts from 1: those before were told to wait (429). ``left`` says
+    that the probe itself hung up, ``reused`` that the connection had served before.
     """
 
     request: Request
@@ -58,6 +58,7 @@ class Exchange:
     detail: str = ""
     faults: tuple[str, ...] = ()
     attempt: int = 1
+    left: bool = False
     reused: bool = False
 
     def header(self, name: str, default: str = "") -> str:

@@ -127,9 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> Request:
         length = self.headers.get("Content-Length") or "0"
-        body = self.rfile.read(int(length)) if length.isdigit() else b""
-        if "chunked" in (self.headers.get("Transfer-Encoding") or "").lower():
-            body = self._read_chunks()
+        chunked = "chunked" in (self.headers.get("Transfer-Encoding") or "").lower()
+        body = self._read_chunks() if chunked else self.rfile.read(int(length)) if length.isdigit() else b""
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(
             method=self.command, path=urlsplit(self.path).path, headers=headers, body=body, json=_object(body)

@@ -83,17 +83,12 @@ def _no_fault(
         for made in ctx.session.exchanges:
             if made.media_type == "text/event-stream" and made.status == 200:
                 found = next((fault for fault in StreamAnswer(made).faults if fault.kind in kinds), None)
-                if found and not (found.kind == "unterminated" and (made.error or _left(made))):
+                if found and not (found.kind == "unterminated" and (made.error or made.left)):
                     ctx.note(made)
                     return fail(f"at byte {found.offset}: {found.detail}")
         return ok("none in any stream")
 
     return without
-
-
-def _left(made: Any) -> bool:
-    """Whether the probe itself hung up."""
-    return not made.error and b"[DONE]" not in made.body[-64:] and b"finish_reason" not in made.body[-4096:]
 
 
 empty_events = _no_fault(
@@ -188,7 +183,7 @@ def whole(ctx: Context) -> Finding:
     seen = 0
     for made in ctx.session.exchanges:
         chat = made.request.target.endswith("/chat/completions") and made.media_type == "text/event-stream"
-        if not chat or made.status != 200 or (not made.error and _left(made) and b"[DONE]" not in made.body):
+        if not chat or made.status != 200 or made.left:
             continue
         answer = StreamAnswer(made)
         seen += 1
