@@ -8,7 +8,7 @@ SGLANG_READY := $(VENV)/.sglang
 NODE_READY := $(VENV)/node/.tried
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-faults test-engine lint format bench bench-plan bench-pull wheel picture clean
+.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine lint format bench bench-plan bench-pull wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,13 +18,19 @@ up: $(READY) ## Set up and serve the best model for this machine
 
 test: lint $(SGLANG_READY) $(NODE_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
-	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/engine
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/engine
 
 test-unit: $(READY) $(NODE_READY) ## Run the tests that need no engine, in seconds
 	@$(BIN)/python -m pytest -q tests/unit
 
 test-faults: $(READY) ## Run downloads against a hub, a disk and a user that do everything wrong
 	@$(BIN)/python -m pytest -q tests/faults
+
+test-probe: $(READY) $(NODE_READY) ## Run the probe against a server that is OpenAI but for one deviation, and hostile ones
+	@$(BIN)/python -m pytest -q -s tests/probe
+
+test-deviations: $(READY) ## Run every check on every deviation: nothing fails that does not follow from it
+	@LLMSERVE_TEST_ALL_CHECKS=1 $(BIN)/python -m pytest -q -s tests/probe/test_consequences.py
 
 test-engine: $(SGLANG_READY) ## Run the tests against real engines
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/engine

@@ -67,13 +67,12 @@ class Answer:
     whole: Sequence[bytes | float] | None = None
 
     def with_headers(self, **values: str | None) -> Answer:
-        """Headers set, or taken away where the value is None; ``_`` stands for ``-``."""
+        """Headers set, or left out (defaults too) where the value is None; ``_`` stands for ``-``."""
         changed = dict(self.headers)
         for key, value in values.items():
             name = key.replace("_", "-")
             changed = {other: kept for other, kept in changed.items() if other.lower() != name.lower()}
-            if value is not None:
-                changed[name] = value
+            changed[name] = value or ""
         return replace(self, headers=changed)
 
 

@@ -59,6 +59,8 @@ def no_key(ctx: Context) -> Finding:
     if answer.exchange.error:
         return fail(answer.brief())
     page = answer.exchange.media_type == "text/html"
+    if answer.is_ok and answer.error:
+        return fail(f"200 with an error inside: {answer.said}")
     return verdict(answer.status in (200, 401) and not page, saw=answer.brief())
 
 
@@ -69,6 +71,18 @@ def no_key(ctx: Context) -> Finding:
 def wrong_key(ctx: Context) -> Finding:
     answer = chat_wrongly_keyed(ctx)
     return verdict(answer.status == 401, saw=answer.brief())
+
+
+@check(
+    "auth.verified", "Where a key is needed, not any will do", FEATURE,
+    expects="401 for a wrong key, where none is a 401", source="a proxy that looks for the header alone",
+)  # fmt: skip
+def verified(ctx: Context) -> Finding:
+    if unkeyed(ctx).status != 401:
+        return not_applicable("no key is needed for the list of models")
+    return verdict(
+        not chat_wrongly_keyed(ctx).is_ok, saw=f"without a key 401, with a wrong one {chat_wrongly_keyed(ctx).brief()}"
+    )
 
 
 @check(
@@ -131,9 +145,8 @@ def before_stream(ctx: Context) -> Finding:
     expects="200 with bearer KEY", source="RFC 9110: the scheme is case-insensitive",
 )  # fmt: skip
 def scheme(ctx: Context) -> Finding:
-    return taken(
-        ctx.chat(headers={"Authorization": f"bearer {ctx.session.endpoint.api_key}"}), "bearer in small letters"
-    )
+    answer = ctx.chat(headers={"Authorization": f"bearer {ctx.session.endpoint.api_key}"})
+    return fail(answer.brief()) if answer.status == 401 else taken(answer, "bearer in small letters")
 
 
 @check(

@@ -12,6 +12,7 @@ from llmserve.probe.dig import MISSING, as_dict, as_list, dig, is_count, is_int,
 check = in_area("chat", needs=("chat",))
 
 FINISHES = ("stop", "length", "tool_calls", "content_filter", "function_call")
+THOUGHTS = ("reasoning_content", "reasoning")
 DAY_S = 86_400
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
@@ -29,7 +30,7 @@ def answers(ctx: Context) -> Finding:
         return fail(f"200 with no JSON: {answer.said}", rows=("n12_html",))
     data = answer.accepted(refusal="fail")
     if answer.choices:
-        return ok(f"200 with {len(answer.choices)} choice")
+        return verdict(answer.status == 200, saw=f"{answer.status} with {len(answer.choices)} choice")
     if data.get("error"):
         return fail(f"200 with an error inside: {answer.said}", rows=("n12b_200_error",))
     found = dig(data, "choices")
@@ -183,8 +184,11 @@ def role(ctx: Context) -> Finding:
 def content(ctx: Context) -> Finding:
     message = _message(ctx.chat())
     found = dig(message, "content")
-    if found is MISSING and (message.get("tool_calls") or message.get("reasoning_content") or message.get("reasoning")):
+    if found is MISSING and any(message.get(name) for name in ("tool_calls", *THOUGHTS)):
         return ok("no content, for the message holds something else")
+    if found is None and not any(message.get(name) for name in ("tool_calls", "refusal", *THOUGHTS)):
+        said = ctx.chat().usage.get("completion_tokens")
+        return verdict(said in (0, 1, None), saw=f"content is null, though {said} tokens were made")
     return verdict(found is None or isinstance(found, str), saw=f"content is {kind(found)}")
 
 

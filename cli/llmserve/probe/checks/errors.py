@@ -332,6 +332,18 @@ def param_named(ctx: Context) -> Finding:
     return verdict(named, saw=answer.said)
 
 
+@check(
+    "error.param.field", "error.param is the field that is wrong", COSMETIC,
+    expects="error.param 'temperature'", source="spec Error.param; forms mark the field by it",
+)  # fmt: skip
+def param_field(ctx: Context) -> Finding:
+    answer = ctx.chat(temperature="hot")
+    if not answer.is_refused or not answer.has_envelope:
+        return inconclusive("a wrong temperature is not refused in the envelope")
+    found = answer.error.get("param")
+    return verdict("temperature" in str(found), saw=f"param {short(repr(found), 60)}")
+
+
 # --- too much
 
 

@@ -182,6 +182,18 @@ def retrieve_unknown(ctx: Context) -> Finding:
 
 
 @check(
+    "models.retrieve.code", "An unknown model has a code", COSMETIC, needs=(),
+    expects="error.code 'model_not_found'", source="OpenAI error codes",
+)  # fmt: skip
+def retrieve_code(ctx: Context) -> Finding:
+    answer = ctx.get(f"/models/{NOBODY}")
+    if answer.is_ok or not answer.has_envelope:
+        return inconclusive("there is no error to look at (see models.retrieve.unknown)")
+    found = answer.error.get("code")
+    return verdict(found == "model_not_found", saw=f"code {found!r}")
+
+
+@check(
     "models.accepted", "The first model listed answers", BREAKS, needs=("models", "chat"), requests=1, tokens=8,
     expects="chat takes data[0].id as model", source="every client that offers a choice of models",
 )  # fmt: skip

@@ -232,6 +232,18 @@ def stop_last(ctx: Context) -> Finding:
 
 
 @check(
+    "param.stop.first", "The first of several stop sequences ends the answer too", FEATURE, needs=("greedy",),
+    requests=1, tokens=LONG, alone=True,
+    expects="the first of two sequences is heeded like the second", source="spec: up to 4 sequences",
+)  # fmt: skip
+def stop_first(ctx: Context) -> Finding:
+    text, word = _stop_in(ctx, 3)
+    answer = ctx.chat(tokens=LONG, stop=[word, "<nowhere>"])
+    answer.accepted()
+    return _cut_at(text, answer, word)
+
+
+@check(
     "param.stop.unicode", "A stop sequence may be of any script", COSMETIC, requests=1, tokens=8,
     expects="200", source="spec: string",
 )  # fmt: skip
@@ -253,6 +265,21 @@ def greedy_repeat(ctx: Context) -> Finding:
     if first.text == second.text:
         return ok(short(first.text, 60))
     return inconclusive(f"{short(first.text, 60)!r}, then {short(second.text, 60)!r}: rounding, or chance")
+
+
+@check(
+    "param.temperature.greedy", "At temperature 0 the likeliest token is chosen", FEATURE, needs=("logprobs",),
+    requests=1, tokens=8, alone=True,
+    expects="every token chosen at temperature 0 has the highest logprob", source="spec; an oracle that knows no text",
+)  # fmt: skip
+def greedy_likeliest(ctx: Context) -> Finding:
+    answer = ctx.chat(FREE, temperature=0, logprobs=True, top_logprobs=5)
+    answer.accepted()
+    tokens = _logprobs(answer)
+    if not any(as_list(dig(token, "top_logprobs")) for token in tokens):
+        return inconclusive("there are no top_logprobs to judge by")
+    below = [token for token in tokens if not _is_likeliest(token)]
+    return verdict_or_ignored(not below, f"{len(below)} of {len(tokens)} tokens were not the likeliest")
 
 
 @check(
@@ -372,6 +399,8 @@ presence_penalty = _penalty("presence_penalty", 2.0)
 def logit_bias(ctx: Context) -> Finding:
     texts = _biased(ctx)
     plain = ctx.chat(tokens=3).text
+    if not any((*texts, plain)):
+        return inconclusive("no text to see an effect in: three tokens were all thoughts")
     if texts[0] == texts[1] == plain:
         return ignored(f"the same text with and without: {short(plain, 40)!r}")
     return verdict(texts[0] != texts[1], saw=f"{short(texts[0], 40)!r} and {short(texts[1], 40)!r}")
@@ -430,6 +459,8 @@ def logprobs_given(ctx: Context) -> Finding:
         return ignored(f"logprobs is {kind(found)}")
     if "content" not in as_dict(found):
         return fail(f"the shape of old completions: {', '.join(as_dict(found))}", rows=("n14_logprobs_legacy",))
+    if not answer.text and not _logprobs(answer):
+        return inconclusive("no text and no entries: all tokens were thoughts, or none was made")
     return verdict(bool(_logprobs(answer)), saw=f"{len(_logprobs(answer))} entries")
 
 

@@ -213,8 +213,10 @@ def _leads_away(ctx: Context, made: Exchange) -> str:
     except ValueError:
         return location
     ours = ctx.session.target
-    other_host = parts.hostname is not None and parts.hostname != ours.host.lower()
-    return location if other_host or (ours.tls and parts.scheme == "http") else ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    other_host = parts.hostname is not None and (parts.hostname, port) != (ours.host.lower(), ours.port)
+    upgraded = parts.hostname == ours.host.lower() and not ours.tls and parts.scheme == "https"
+    return location if (other_host and not upgraded) or (ours.tls and parts.scheme == "http") else ""
 
 
 @check(
@@ -226,6 +228,28 @@ def wrong_method(ctx: Context) -> Finding:
     if answer.exchange.error:
         return answer.unaccepted()
     return verdict(answer.status in (404, 405, 400), saw=answer.brief())
+
+
+@check(
+    "transport.method.envelope", "That refusal is an error like others", COSMETIC,
+    expects="the error envelope", source="spec ErrorResponse: clients show its message",
+)  # fmt: skip
+def method_envelope(ctx: Context) -> Finding:
+    answer = ctx.get("/chat/completions")
+    if not answer.is_refused:
+        return not_applicable(f"it is not refused: {answer.brief()}")
+    return verdict(answer.has_envelope, saw=answer.brief())
+
+
+@check(
+    "transport.method.allow", "A 405 says what is allowed", COSMETIC,
+    expects="an Allow header", source="RFC 9110, section 15.5.6: MUST",
+)  # fmt: skip
+def method_allow(ctx: Context) -> Finding:
+    answer = ctx.get("/chat/completions")
+    if answer.status != 405:
+        return not_applicable(f"no 405: {answer.brief()}")
+    return verdict(bool(answer.header("allow")), saw=f"Allow: {answer.header('allow') or 'absent'}")
 
 
 @check(

@@ -124,12 +124,12 @@ DEVIATIONS = (
     Deviation(name="content-null-500", areas=("messages", "tools"), **_refused(_any("assistant", content=None), 500)),
     Deviation(name="content-absent-refused", areas=("messages",), **_refused(
         lambda messages: any(one.get("role") == "assistant" and "content" not in one for one in messages))),
-    Deviation(name="content-empty-refused", areas=("messages",), **_refused(_any("user", content=""))),
+    Deviation(name="content-empty-refused", areas=("messages",), **_refused(_any("assistant", content=""))),
     Deviation(name="name-refused", areas=("messages",), **_refused(
         lambda messages: any("name" in one for one in messages if one.get("role") in ("user", "system")))),
     Deviation(name="refusal-key-refused", areas=("messages",), **_refused(
         lambda messages: any("refusal" in one or "annotations" in one for one in messages))),
     Deviation(name="unicode-500", areas=("messages",), **_refused(_not_ascii, 500)),
-    Deviation(name="long-history-refused", areas=("messages",), **_refused(lambda messages: len(messages) > 100)),
+    Deviation(name="long-history-refused", areas=("messages",), **_refused(lambda messages: len(messages) > 30)),
     Deviation(name="messages-refused-detail", areas=("messages",), **_refused(_any("developer"), 422, envelope=False)),
 )  # fmt: skip

@@ -146,8 +146,6 @@ DEVIATIONS = (
     Deviation(name="ignored-presence-penalty", areas=("parameters",), **_ignored("presence_penalty")),
     Deviation(name="refused-penalties", areas=("parameters",), **_refused("frequency_penalty", "presence_penalty")),
     Deviation(name="ignored-logit-bias", areas=("parameters",), **_ignored("logit_bias")),
-    Deviation(name="logit-bias-positive-only", areas=("parameters",),
-              **_changed("logit_bias", lambda bias: {key: value for key, value in bias.items() if value > 0})),
     Deviation(name="logit-bias-one-off", areas=("parameters",), **_changed(
         "logit_bias", lambda bias: {"50": max(bias.values(), default=0)} if bias else bias)),
     Deviation(name="ignored-logprobs", areas=("parameters",), **_ignored("logprobs", "top_logprobs")),
@@ -169,7 +167,7 @@ DEVIATIONS = (
         "prompt_cache_key", "safety_identifier", "verbosity", "service_tier", "prediction")),
     Deviation(name="refused-reasoning-effort-500", areas=("parameters",), **answering(
         lambda request, given: replace(given, status=500, body={"error": {
-            "message": "internal error", "type": "server_error", "param": None, "code": None}}, events=None)
+            "message": "it broke", "type": "server_error", "param": None, "code": None}}, events=None)
         if request.json.get("reasoning_effort") else given, CHAT)),
     Deviation(name="refused-logit-bias-500", areas=("parameters",), **answering(
         lambda request, given: replace(given, status=500, body={"error": {
