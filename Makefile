@@ -44,6 +44,9 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff format cli tests docs
 	@$(BIN)/ruff check --fix cli tests docs
 
+# Tests start hundreds of processes: compiled modules are kept, whatever the shell says.
+test test-unit test-faults test-engine bench bench-plan bench-pull: export PYTHONDONTWRITEBYTECODE :=
+
 bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
 	@$(BIN)/python -m pytest tests/bench -s
 

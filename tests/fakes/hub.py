@@ -6,12 +6,15 @@ come on demand (``Fault``).
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 from tests.fakes.hub_content import Content, Hollow, Repo, folder
 from tests.fakes.hub_faults import ALWAYS, Fault, Faults
@@ -19,6 +22,9 @@ from tests.fakes.hub_routes import Routes
 from tests.fakes.hub_server import Exchange, Server
 
 __all__ = ["ALWAYS", "Content", "FakeHub", "Fault", "Hollow", "Repo", "folder"]
+
+
+Process = subprocess.Popen[str]
 
 
 class FakeHub:
@@ -103,6 +109,14 @@ class FakeHub:
     def at(self, total: int, action: Callable[[], object]) -> None:
         """Call ``action`` in the moment in which ``total`` bytes of bodies have been served."""
         self._actions = sorted([*self._actions, (total, action)], key=lambda item: item[0])
+
+    def strike(self, total: int, number: signal.Signals, start: Callable[[], Process]) -> Process:
+        """A process that gets a signal when ``total`` bytes have been served, which is arranged before it starts."""
+        started: SimpleQueue[Process] = SimpleQueue()
+        self.at(total, lambda: started.get().send_signal(number))
+        process = start()
+        started.put(process)
+        return process
 
     def clear(self) -> None:
         """Forget what was asked, served and planned to go wrong."""

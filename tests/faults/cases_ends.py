@@ -72,7 +72,7 @@ def _two(world: World) -> None:
 @case("two at once, one killed")
 def _two_killed(world: World) -> None:
     world.hub.rate = 8e6
-    first = world.struck(MIDDLE, signal.SIGKILL, world.start)
+    first = world.hub.strike(MIDDLE, signal.SIGKILL, world.start)
     second = world.start()
     world.end(first)
     world.complete(world.end(second))
@@ -110,7 +110,7 @@ def _hf_after(world: World) -> None:
 @case("after the hub's client was killed")
 def _after_hf(world: World) -> None:
     world.hub.rate = 8e6
-    other = world.struck(2 * MIDDLE, signal.SIGKILL, world.hf)
+    other = world.hub.strike(2 * MIDDLE, signal.SIGKILL, world.hf)
     other.communicate(timeout=LIMIT)
     assert other.returncode == -signal.SIGKILL
     world.hub.rate = None

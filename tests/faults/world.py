@@ -13,10 +13,9 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 
 from tests.fakes.hub import FakeHub, Repo
 from tests.fakes.hub_cache import blob_name
@@ -150,15 +149,7 @@ class World:
     def killed(self, at: int, number: signal.Signals) -> Run:
         """A run that gets a signal when ``at`` bytes of bodies have been served in all, or at its end."""
         self.torn = max(self.torn, CHUNK)
-        return self.end(self.struck(at, number, self.start))
-
-    def struck(self, at: int, number: signal.Signals, start: Callable[[], Process]) -> Process:
-        """A process that gets a signal when ``at`` bytes have been served; that is arranged before it starts."""
-        started: SimpleQueue[Process] = SimpleQueue()
-        self.hub.at(at, lambda: started.get().send_signal(number))
-        process = start()
-        started.put(process)
-        return process
+        return self.end(self.hub.strike(at, number, self.start))
 
     def complete(self, run: Run) -> None:
         """The run said that all is there, and it is, for every tool that reads this cache."""

@@ -5,6 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.register_profile(
+    "same", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
+"""The same examples in every run, however busy the machine: --hypothesis-profile=explore looks for new ones."""
 
 _FOREIGN = (
     "OPENAI_BASE_URL", "OPENAI_API_KEY", "LLMSERVE_API_KEY", "LLMSERVE_ENGINE", "HF_TOKEN", "HF_HOME", "HF_HUB_CACHE",

@@ -4,7 +4,7 @@ import sys
 import unicodedata
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmserve.chat.text import Sanitizer, mend
@@ -34,7 +34,6 @@ def test_halves_of_an_emoji_find_each_other() -> None:
     assert mend("\ud83d\ude00 \ud83d") == "😀 \ufffd"
 
 
-@settings(deadline=None)
 @given(pieces=st.lists(_ANY))
 def test_nothing_but_newlines_and_tabs_controls_a_terminal(pieces: list[str]) -> None:
     text = clean(*pieces)
@@ -42,7 +41,6 @@ def test_nothing_but_newlines_and_tabs_controls_a_terminal(pieces: list[str]) ->
     text.encode()  # no lone surrogate is left
 
 
-@settings(deadline=None)
 @given(pieces=st.lists(st.text()))
 def test_no_printable_character_is_lost(pieces: list[str]) -> None:
     def visible(text: str) -> str:
@@ -51,7 +49,6 @@ def test_no_printable_character_is_lost(pieces: list[str]) -> None:
     assert visible(clean(*pieces)) == visible("".join(pieces))
 
 
-@settings(deadline=None)
 @given(text=_ANY, cuts=st.lists(st.integers(min_value=0, max_value=50)))
 def test_any_cutting_gives_the_same_text(text: str, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(text)]

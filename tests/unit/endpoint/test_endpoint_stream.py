@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmserve.endpoint import stream
@@ -160,7 +160,6 @@ def test_an_endless_line_ends() -> None:
         list(stream.read(endless, HERE))
 
 
-@settings(deadline=None)
 @given(cuts=st.lists(st.integers(min_value=0, max_value=700)))
 def test_any_cutting_gives_the_same_answer(cuts: list[int]) -> None:
     whole = chunk("", role="assistant") + chunk("réd😀") + chunk("b", reasoning_content="hm") + STOP + DONE
@@ -168,7 +167,6 @@ def test_any_cutting_gives_the_same_answer(cuts: list[int]) -> None:
     assert read(*(whole[a:b] for a, b in pairwise(edges))) == read(whole)
 
 
-@settings(deadline=None)
 @given(data=st.binary())
 def test_no_bytes_break_it(data: bytes) -> None:
     try:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmserve.endpoint.error_body import ServerError, of_object, parse
@@ -73,7 +73,6 @@ def test_deep_nesting_is_no_error() -> None:
     assert of_object({"detail": deep}) == ServerError()
 
 
-@settings(deadline=None)
 @given(body=st.binary() | st.text().map(str.encode))
 def test_no_body_breaks_it(body: bytes) -> None:
     assert "\x1b" not in parse(body).message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmserve.endpoint.sse import Event, Parser, TooLongError
@@ -130,7 +130,6 @@ _STREAMS = st.lists(st.tuples(_LINES, st.sampled_from([b"\n", b"\r", b"\r\n"])))
 )
 
 
-@settings(deadline=None)
 @given(stream=_STREAMS | st.binary(), cuts=st.lists(st.integers(min_value=0, max_value=400)))
 def test_any_cutting_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(stream)]
@@ -138,7 +137,6 @@ def test_any_cutting_gives_the_same_events(stream: bytes, cuts: list[int]) -> No
     assert parse(*chunks) == parse(stream)
 
 
-@settings(deadline=None)
 @given(texts=st.lists(st.text().filter(lambda text: not set(text) & set("\r\n")), min_size=1))
 def test_what_is_written_is_read(texts: list[str]) -> None:
     stream = "".join(f"data: {line}\n" for line in texts) + "\n"

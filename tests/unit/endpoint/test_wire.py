@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmserve.endpoint.types import ChatRequest, Delta, ServedModel, ToolFragment, Usage
@@ -121,7 +121,7 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(data=st.dictionaries(st.sampled_from(["choices", "usage", "data", "model"]), _JSON))
 def test_no_json_breaks_it(data: dict[str, Any]) -> None:
     assert all(isinstance(piece, (Delta, Usage)) for piece in chunk(data))

@@ -69,25 +69,6 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Callable[[Call], None]:
     return use
 
 
-def test_a_real_build_with_venv_and_pip(tmp_path: Path, folder: Path) -> None:
-    notes: list[str] = []
-    recipe = toy(tmp_path)
-    item, built = install.install(recipe, notes.append)
-    assert built
-    assert item.path == folder / recipe.name
-    assert notes[0] == "step 1 of 3: a new environment"
-    assert notes[-1].startswith("step 3 of 3: check")
-    assert item.manifest.packages["toy"] == "1.5"
-    assert item.manifest.size_bytes > 1024**2
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", recipe.name]
-    assert "toy-1.5-py3-none-any.whl" in (item.path / "install.log").read_text(encoding="utf-8")
-    done = subprocess.run([str(item.path / "bin" / "pip"), "--version"], capture_output=True, text=True, check=True)
-    assert str(item.path) in done.stdout  # its scripts know that they were moved
-
-    assert install.install(recipe, notes.append) == (item, False)
-    assert len(notes) == 3
-
-
 @pytest.mark.usefixtures("fast")
 def test_force_builds_it_anew(tmp_path: Path) -> None:
     recipe = toy(tmp_path)

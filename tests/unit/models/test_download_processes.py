@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,8 @@ def test_the_hubs_client_waits_for_us_and_we_for_it(hub: FakeHub) -> None:
 
 @pytest.mark.parametrize("at", [1, 500_000, 1_200_000, 1_900_000])
 def test_a_killed_process_leaves_all_it_had_and_no_lock(hub: FakeHub, at: int) -> None:
-    hub.rate = 2_000_000
-    process = start(hub)
-    hub.at(at, process.kill)
+    hub.rate = 6_000_000
+    process = hub.strike(at, signal.SIGKILL, partial(start, hub))
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     there = sum(path.stat().st_blocks * 512 for path in hub_settings.cache_folder().rglob("*.llmserve.incomplete"))
@@ -131,7 +131,6 @@ def test_what_another_process_brings_meanwhile_is_taken(hub: FakeHub) -> None:
 
 def test_an_interrupt_ends_a_process_at_once(hub: FakeHub) -> None:
     hub.fault = Fault(pause=30, piece=CHUNK, where="cdn/*")
-    process = start(hub)
-    hub.at(2 * CHUNK, lambda: process.send_signal(signal.SIGINT))
+    process = hub.strike(2 * CHUNK, signal.SIGINT, partial(start, hub))
     out = process.communicate(timeout=25)[0]  # less than the pause
     assert "KeyboardInterrupt" in out

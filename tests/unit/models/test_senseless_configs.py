@@ -36,7 +36,7 @@ def outcome(config: dict[str, Any]) -> Architecture | LlmserveError:
         return error
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(name=st.sampled_from(_MODELS), field=st.sampled_from(_FIELDS), value=_VALUES, inside=st.booleans())
 def test_any_value_is_read_or_named(name: str, field: str, value: Any, inside: bool) -> None:
     changed = config(name)

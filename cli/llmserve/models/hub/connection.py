@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 from collections.abc import Callable
@@ -73,13 +74,13 @@ def proxy(endpoint: str) -> str | None:
     return hub_settings.shown(address) if address else None
 
 
-def trusted() -> ssl.SSLContext | bool:
+def trusted() -> ssl.SSLContext:
     """Whose certificates are trusted. The HTTP client itself knows the first two of the variables alone."""
     import ssl
 
     name = next((name for name in _CERTIFICATES if os.environ.get(name)), None)
     if name is None:
-        return True
+        return _usual()
     path = Path(os.environ[name])
     try:
         if path.is_dir():
@@ -91,6 +92,14 @@ def trusted() -> ssl.SSLContext | bool:
             hint=f"Give the path of a PEM file, or unset {name}.",
             code="bad_certificates",
         ) from error
+
+
+@functools.cache
+def _usual() -> ssl.SSLContext:
+    """To read the usual authorities takes as long as many a request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def is_loopback(host: str) -> bool:

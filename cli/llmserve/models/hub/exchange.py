@@ -33,10 +33,7 @@ class Trust:
 
     @cached_property
     def context(self) -> ssl.SSLContext:
-        import httpx2
-
-        trusted = connection.trusted()
-        return trusted if isinstance(trusted, ssl.SSLContext) else httpx2.create_ssl_context()
+        return connection.trusted()
 
 
 class Client:
