@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 NODE_READY := $(VENV)/node/.tried
+PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router)
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-unit test-faults test-probe test-deviations test-engine lint format bench bench-plan bench-pull wheel picture clean
@@ -16,7 +17,7 @@ help: ## Show this list
 up: $(READY) ## Set up and serve the best model for this machine
 	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
-test: lint $(SGLANG_READY) $(NODE_READY) ## Set up everything, real engines included, and run all tests
+test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/engine
 
@@ -34,6 +35,9 @@ test-deviations: $(READY) ## Run every check on every deviation: nothing fails t
 
 test-engine: $(SGLANG_READY) ## Run the tests against real engines
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/engine
+
+.PHONY: peers
+peers: $(PEERS_READY) ## Set up vLLM, LiteLLM and SGLang's router, to test the client commands against
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check cli tests docs
@@ -87,4 +91,9 @@ $(NODE_READY): $(READY)
 $(SGLANG_READY): $(READY) $(wildcard templates/engines/*) $(wildcard cli/llmserve/engine/sglang/cpu_platform/*)
 	@echo "--- setting up SGLang for the CPU (about 3 GB and two minutes, once)"
 	@$(BIN)/llmserve engine install sglang --device cpu
+	@touch $@
+
+$(VENV)/peers/%/.ready: tests/peers/%.txt tests/peers/install.py $(READY)
+	@echo "--- setting up $*, to test against"
+	@$(BIN)/python tests/peers/install.py $* $(@D)
 	@touch $@
