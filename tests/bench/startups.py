@@ -44,7 +44,7 @@ CARDS = {
     "48 GB class": Card("48 GB class", 45.0, 44.39, "sm_89"),
     "L40S": Card("L40S", 44.99, 44.53, "sm_89"),
     "L20": Card("L20", 48.0, 47.4, "sm_89"),
-    "RTX 6000 Ada": Card("RTX 6000 Ada", 48.0, 47.4, "sm_89"),
+    "RTX 6000 Ada": Card("RTX 6000 Ada", 47.99, 47.43, "sm_89"),
     "A100-SXM4-80GB": Card("A100 80GB", 80.0, 79.2, "sm_80", nvlink=True),
     "80 GB class": Card("80 GB class", 79.65, 79.06, "sm_90", nvlink=True),
     "H100": Card("H100", 79.65, 79.06, "sm_90", nvlink=True),

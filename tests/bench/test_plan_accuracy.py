@@ -43,6 +43,13 @@ WHY_PLAN = {
 }
 """Why (b) is off by more than 10 %."""
 
+WHY_OUTSIDE = {
+    "phi4-reasoning-plus-rtx6000ada": "figures of two starts: at 0.78 they need 48.1 GiB, and the card has 48.0",
+    "qwen3-30b-a3b-mi3xx-aiter-0911": WHY_PLAN["qwen3-30b-a3b-mi3xx-aiter-0911"],
+    "gemma4-e4b-gb10-bf16kv": "a fraction of 0.69 by the pool, where people are told to go down to 0.7",
+}
+"""Why the band does not hold the truth."""
+
 WHY_WEIGHTS = {
     "gb10-qwen2.5-1.5b-mem0.2-busy": "host and GPU share memory: 0.2 GiB that four other starts took were not taken",
     "embeddinggemma-300m-mi350x": "0.04 GiB beside the tensors: first kernels on ROCm (0.09 in another start)",
@@ -167,6 +174,7 @@ def test_the_band_holds_the_truth() -> None:
     """Of all starts: where the log does not say the fraction, the plan is told so, and its band must say it."""
     inside = [row.inside for row in rows() if row.inside is not None]
     assert sum(inside) / len(inside) >= 0.9
+    assert {row.case.id for row in rows() if row.inside is False} == set(WHY_OUTSIDE)
 
 
 def test_bands_are_no_wider_than_they_must_be() -> None:
@@ -245,10 +253,12 @@ def _misses() -> str:
     tokens = _explained(_a, 0.01, WHY)
     plans = _explained(lambda row: row.b, 0.10, WHY_PLAN)
     weights = _explained(lambda row: row.c, 0.02, WHY_WEIGHTS)
+    outside = [(row.case.id[:40], _percent(row.b), WHY_OUTSIDE[row.case.id]) for row in rows() if row.inside is False]
     heads = ("ERROR", "WHY")
     return (
         f"{columns(('(a) OFF BY MORE THAN 1 %', *heads), tokens)}\n\n"
         f"{columns(('(b) OFF BY MORE THAN 10 %', *heads), plans)}\n\n"
+        f"{columns(('OUTSIDE OF ITS BAND', *heads), outside)}\n\n"
         f"{columns(('(c) OFF BY MORE THAN 2 %', *heads), weights)}"
     )
 

@@ -130,6 +130,12 @@ _MELLUM = {
     "architectures": ["MellumForCausalLM"], "model_type": "mellum", "tie_word_embeddings": False, **_MOE,
     "sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"],
 }  # fmt: skip
+_GEMMA3 = {
+    "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "tie_word_embeddings": True,
+    "sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"], "rope_local_base_freq": 10000.0,
+    "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": HEAD_DIM, "attn_logit_softcapping": None,
+    "final_logit_softcapping": None,
+}  # fmt: skip
 _DEEPSEEK = {
     "architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2", "tie_word_embeddings": False,
     "num_key_value_heads": HEADS, "kv_lora_rank": LATENT, "q_lora_rank": None, "qk_rope_head_dim": ROPE,
@@ -151,12 +157,14 @@ _QWEN3_NEXT = {
 }  # fmt: skip
 
 _DENSE_LAYER = {**_NORMS, **_ATTENTION, **_forward("mlp", FORWARD)}
+_GEMMA_LAYER = {**_DENSE_LAYER, "pre_feedforward_layernorm": (HIDDEN,), "post_feedforward_layernorm": (HIDDEN,)}
 _EXPERT_LAYER = {**_NORMS, **_ATTENTION, **_experts()}
 _NEXT_FORWARD = {
     **_NORMS, **_experts(), **_forward("mlp.shared_expert", EXPERT_FORWARD), "mlp.shared_expert_gate": (1, HIDDEN),
 }  # fmt: skip
 _FAMILIES: dict[str, tuple[dict[str, Any], list[Shapes]]] = {
     "qwen3": (_QWEN3, [_DENSE_LAYER, _DENSE_LAYER]),
+    "gemma3": (_GEMMA3, [_GEMMA_LAYER, _GEMMA_LAYER]),
     "mellum": (_MELLUM, [_EXPERT_LAYER, _EXPERT_LAYER]),
     "deepseek_v2": (_DEEPSEEK, [
         {**_NORMS, **_LATENT_ATTENTION, **_forward("mlp", FORWARD)},

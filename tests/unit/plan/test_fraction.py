@@ -36,6 +36,14 @@ def test_what_sglang_takes_off_with_amds_kernels_is_asked_for_on_top() -> None:
     assert "0.85" in next(flag.reason for flag in long.flags if flag.name == "--mem-fraction-static")
 
 
+def test_where_the_release_is_not_known_nothing_is_asked_for_on_top() -> None:
+    unsure = amd(version="")
+    assert asked(unsure) == asked(amd(version="0.5.8"))
+    assert in_force(unsure) == pytest.approx(asked(unsure) * 0.85, abs=0.001)
+    assert "static fraction" in {doubt.name for doubt in unsure.doubts}
+    assert unsure.predicted.band[1] > amd(version="0.5.8").predicted.kv_tokens
+
+
 def test_a_fixed_fraction_is_lowered_too() -> None:
     assert in_force(amd(mem_fraction_static="0.8")) == pytest.approx(0.8 * 0.85, abs=0.001)
     assert in_force(amd(mem_fraction_static="0.8", attention_backend="triton")) == pytest.approx(0.8, abs=0.001)

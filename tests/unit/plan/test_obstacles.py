@@ -104,6 +104,14 @@ def test_pins_that_make_no_sense_are_refused(fixed: tuple[str, str], says: str) 
     assert says in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_a_cap_below_one_request_is_refused() -> None:
+    cap = (("max_total_tokens", "1000"),)
+    with pytest.raises(UsageError, match="less than one request of 1,024 tokens"):
+        choose(llama_8b(), gpus(1, total_gib=80), Goal(fixed=cap), engine="sglang", reason="")
+    short = choose(llama_8b(context_length=512), gpus(1, total_gib=80), Goal(fixed=cap), engine="sglang", reason="")
+    assert short.kv_tokens == 1000
+
+
 def test_a_fraction_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DoesNotFitError, match="for graphs and activations"):
         on("sm_90", llama_8b(), ("mem_fraction_static", "0.999"))

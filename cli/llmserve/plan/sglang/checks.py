@@ -8,8 +8,10 @@ from llmserve.models.model import Model
 from llmserve.output.text import GIB, gib
 from llmserve.plan import parallel
 from llmserve.plan.pins import Pins
+from llmserve.plan.plan import Goal
 from llmserve.plan.sglang import rules
 from llmserve.plan.sglang.pool import Pool
+from llmserve.plan.shape import SMALLEST_CONTEXT
 
 _LEAST_SLACK = GIB // 4  # below this no start is known to have ended well
 
@@ -34,6 +36,18 @@ def context(model: Model, pins: Pins) -> int | None:
             f"{model.name} has a context of {model.context_length:,} tokens; {pinned:,} were fixed.",
             hint="Fix context_length to that or less.",
             code="context_too_long",
+        )
+    return pinned
+
+
+def cap(model: Model, goal: Goal, pins: Pins) -> int | None:
+    """The pinned size of the pool. Raises UsageError: not one request could be held, whatever the memory."""
+    pinned = pins.whole("max_total_tokens", None)
+    least = goal.context or min(SMALLEST_CONTEXT, model.context_length)
+    if pinned is not None and pinned < least:
+        raise UsageError(
+            f"--fixed max_total_tokens={pinned} is less than one request of {least:,} tokens.",
+            hint=f"Fix {least} or more, or leave it out.",
         )
     return pinned
 

@@ -41,9 +41,13 @@ def chosen(
         own = _own(model, gpu, arrangement, tier, pins, version)
         between = default_fraction.spread(own, model, arrangement, word=word, version=version)
         return Fraction(asked=own, derating=derating, between=between)
-    raised = min(_MOST, int(solved / derating * 1000) / 1000)
+    raised = min(_MOST, int(solved / derating * 1000) / 1000) if version else solved
     asked = pins.number("mem_fraction_static", raised, most=1)
-    return Fraction(asked=asked, derating=derating, solved="mem_fraction_static" not in pins.values)
+    unsure = derating < 1 and not version  # not every release takes it off, and then the raised one would be deadly
+    return Fraction(
+        asked=asked, derating=derating, between=(asked, asked / derating) if unsure else None,
+        solved="mem_fraction_static" not in pins.values,
+    )  # fmt: skip
 
 
 def solve(before_load: int, weighed: int, *, needs: int, reserve: int, allowance: int) -> float:

@@ -243,7 +243,7 @@ def _settings(
         state_slots=pins.whole("max_mamba_cache_size", None),
         state_dtype=pins.text("mamba_ssm_dtype", "") or None,
         max_running_requests=tier.requests,
-        max_total_tokens=pins.whole("max_total_tokens", None),
+        max_total_tokens=checks.cap(model, wish.goal, pins),
         radix_cache=not pins.switch("disable_radix_cache"),
         context=context,
         draft_layers=pins.whole("draft_layers", max(1, model.mtp_layers) if wish.drafts else 0, least=0),

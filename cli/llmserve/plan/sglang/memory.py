@@ -13,8 +13,8 @@ from llmserve.plan.plan import Share
 
 MIB = 1024**2
 
-_CONTEXT, _SMALL_CONTEXT = 0.55, 0.4
-"""GiB of context and driver: H100 and MI355X 0.55, H200 0.65, and 0.4 on the smaller chips of Ada and Ampere (free
+_CONTEXT, _SMALL_CONTEXT = 0.55, 0.45
+"""GiB of context and driver: H100 and MI355X 0.55, H200 0.65; of the smaller chips RTX 4090 0.4 and L40S 0.5 (free
 memory before and after, public logs)."""
 
 _SMALL_CHIPS = ("sm_75", "sm_86", "sm_89")
