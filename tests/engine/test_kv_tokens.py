@@ -68,6 +68,7 @@ def test_llamacpp_pads_the_context_as_predicted(cli: Cli, tmp_path: Path) -> Non
         pytest.param("qwen3", None, 2, id="tied embeddings"),
         pytest.param("deepseek_v2", None, 1, id="latent attention"),
         pytest.param("mellum", 838_860, 4, id="windows and experts"),
+        pytest.param("gemma3", None, 2, id="windows without a pool of their own"),
     ],
 )
 def test_sglang_allocates_what_was_predicted_and_answers(

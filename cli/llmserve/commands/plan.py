@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -67,7 +68,7 @@ def plan(
     Ends with exit code 3 if it does not fit. Sizes such as 32k are multiples of 1,024 tokens.
     """
     if schema or history:
-        return _schema() if schema else _history(Look.of(ctx.obj.out))
+        return _schema() if schema else _history(ctx.obj.out)
     options.engine_name(engine)
     goal = options.goal(
         engine=engine, context=context, concurrency=concurrency, objective=objective, gpus=gpus, kv_dtype=kv_dtype,
@@ -112,7 +113,12 @@ def _schema() -> Result:
     return Result(data=json_text.loads(text), human=text, quiet=text)
 
 
-def _history(look: Look) -> Result:
+def _history(out: TextIO) -> Result:
+    """A table for files and pipes, whatever its width; what fits for terminals."""
+    import shutil
+
     from llmserve.commands.history_table import table
 
-    return table(look=look)
+    if not (out.isatty() or "COLUMNS" in os.environ):
+        return table()
+    return table(look=replace(Look.of(out), width=max(24, shutil.get_terminal_size().columns)))

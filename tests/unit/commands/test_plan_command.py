@@ -19,6 +19,7 @@ from llmserve.commands import history_table, quantities
 from llmserve.errors import DoesNotFitError, UsageError
 from llmserve.hardware.machine import Machine
 from llmserve.models.model import Candidate, Model, Source
+from llmserve.output.ledger import Look
 from llmserve.plan import choose
 from llmserve.plan.plan import Alternative, Doubt, Flag, Goal, Plan, PlannedGpu, Prediction, Share, Term
 from llmserve.plan.users import UsersAt
@@ -429,6 +430,25 @@ def test_the_schema_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == SCHEMA.read_text(encoding="utf-8")
     assert run("--schema", "--json") == 0
     assert envelope(capsys)["data"]["$id"] == "urn:llmserve:plan:1"
+
+
+def test_history_fits_the_terminal_and_is_one_line_each_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks: list[Look | None] = []
+
+    def table(look: Look | None = None) -> Result:
+        looks.append(look)
+        return Result(human="a table")
+
+    monkeypatch.setattr(history_table, "table", table)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert run("--history") == 0
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run("--history") == 0
+    assert looks[0] is None
+    assert looks[1] is not None
+    assert looks[1].width == 200
 
 
 def test_history_is_its_own_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
