@@ -68,7 +68,6 @@ def test_llamacpp_pads_the_context_as_predicted(cli: Cli, tmp_path: Path) -> Non
         pytest.param("qwen3", None, 2, id="tied embeddings"),
         pytest.param("deepseek_v2", None, 1, id="latent attention"),
         pytest.param("mellum", 838_860, 4, id="windows and experts"),
-        pytest.param("gemma3", None, 2, id="windows without a pool of their own"),
     ],
 )
 def test_sglang_allocates_what_was_predicted_and_answers(
@@ -97,6 +96,18 @@ def test_sglang_allocates_the_states_that_were_predicted(cli: Cli, tmp_path: Pat
     assert predicted["kv_tokens"] == facts.kv_tokens == 4 * 2048
     assert predicted["state_slots"] == facts.state_slots == 3 * 4
     assert predicted["max_running_requests"] == facts.concurrency == 4
+
+
+@pytest.mark.engine
+@pytest.mark.sglang
+def test_sglang_has_no_pool_for_the_windows_of_gemma_3(cli: Cli, tmp_path: Path) -> None:
+    """Its layers with a window are charged as if they saw everything. (It answers too, but slowly.)"""
+    model = tiny_models.write("gemma3", tmp_path / "model")
+    plan = cli.json("plan", str(model), "--engine", "sglang", "--context", "2048", "--concurrency", "512")["data"]
+    predicted, facts = plan["predicted"], facts_of(cli, model, plan["flags"])
+    assert predicted["kv_tokens"] == facts.kv_tokens == 512 * 2048
+    assert predicted["window_tokens"] is facts.window_tokens is None
+    assert predicted["kv_bytes"] == pytest.approx(facts.kv_bytes, abs=0.0051 * GIB * 2)
 
 
 def facts_of(cli: Cli, model: Path, flags: list[dict[str, str | None]]) -> Facts:
