@@ -6,18 +6,20 @@ answers) the full question follows, whose errors have sentences.
 
 from __future__ import annotations
 
-from http.client import HTTPException
+import os
+import re
+import socket
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import IO, Any
-from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
 
 from llmserve import __version__
 from llmserve.models.hub.plan import FetchPlan
 
 _PATIENCE = 4.0  # seconds
+_LONGEST = 65536  # bytes of an answer's head
+_GOOD = re.compile(r"HTTP/1\.[01] [23]\d\d(?: .*)?")
 
 
 def unchanged(endpoint: str, plan: FetchPlan) -> bool:
@@ -35,28 +37,61 @@ def unchanged(endpoint: str, plan: FetchPlan) -> bool:
 def _answer(url: str) -> str | None:
     try:
         return _commit(url)
-    except (OSError, ValueError, HTTPException):
+    except (OSError, ValueError):
         return None
 
 
 def _commit(url: str) -> str | None:
     """What the first answer names; where that leads to does not matter."""
-    request = Request(url, method="HEAD", headers={"User-Agent": f"llmserve/{__version__}"})  # noqa: S310
-    try:
-        with _opener(url).open(request, timeout=_PATIENCE) as response:
-            found: str | None = response.headers.get("X-Repo-Commit")
-            return found
-    except HTTPError as error:
-        with error:
-            return error.headers.get("X-Repo-Commit") if 300 <= error.code < 400 else None
+    parts = urlsplit(url)
+    if _needs_proxy(parts):
+        from llmserve.models.hub import behind_proxy
+
+        return behind_proxy.commit(url, timeout=_PATIENCE)
+    with _connection(parts) as line:
+        line.sendall(_question(parts).encode("ascii"))
+        return _named(_head(line))
 
 
-def _opener(url: str) -> OpenerDirector:
-    host = urlsplit(url).hostname or ""
+def _needs_proxy(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
     loopback = host in ("localhost", "::1") or host.startswith("127.")
-    return build_opener(_Stay, *([ProxyHandler({})] if loopback else []))
+    return not loopback and any(name.lower() in (f"{parts.scheme}_proxy", "all_proxy") for name in os.environ)
 
 
-class _Stay(HTTPRedirectHandler):
-    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> None:
-        """A redirect is an answer here."""
+def _connection(parts: SplitResult) -> socket.socket:
+    """Sockets alone: the standard library's client takes longer to import than the hub to answer."""
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    address: Any = host.encode("ascii"), parts.port or (443 if secure else 80)  # bytes: the codec for others is slow
+    line = socket.create_connection(address, _PATIENCE)
+    if not secure:
+        return line
+    import ssl
+
+    return ssl.create_default_context().wrap_socket(line, server_hostname=host)
+
+
+def _question(parts: SplitResult) -> str:
+    host = parts.netloc.rpartition("@")[2]
+    lines = (f"HEAD {parts.path} HTTP/1.1", f"Host: {host}", f"User-Agent: llmserve/{__version__}", "Connection: close")
+    return "\r\n".join((*lines, "", ""))
+
+
+def _head(line: socket.socket) -> str:
+    """An answer as far as its empty line, or as far as is sensible."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _LONGEST:
+        piece = line.recv(_LONGEST)
+        if not piece:
+            break
+        head += piece
+    return head.partition(b"\r\n\r\n")[0].decode("latin-1")
+
+
+def _named(head: str) -> str | None:
+    """The commit that a good answer, or a redirect, names."""
+    status, *fields = head.split("\r\n")
+    if _GOOD.fullmatch(status) is None:
+        return None
+    found = (field.partition(":") for field in fields)
+    return next((value.strip() for name, _, value in found if name.lower() == "x-repo-commit"), None)
