@@ -28,6 +28,7 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "up": Entry("up", "Serve a model: plan, download, launch, and say when it is ready."),
     "plan": Entry("plan", "Show what fits, for how many users, and why, before any download."),
+    "export": Entry("export", "Write a plan as files for systemd, Kubernetes, Slurm and others."),
     "chat": Entry("chat", "Talk to any OpenAI-compatible endpoint."),
     "ps": Entry("ps", "List the servers of this machine that llmserve started."),
     "top": Entry("top", "Watch servers at work: tokens per second, latencies, caches."),

@@ -84,7 +84,7 @@ def prepare(order: Order, steps: Steps) -> Prepared:
     plan, environment = _plan(order, model, name, reason)
     steps.finish("plan", explain.verdict(plan))
     prepared = Prepared(model=model, plan=plan, environment=environment, why=why)
-    _refuse_unservable(prepared)
+    _refuse_unservable(prepared, order)
     return prepared
 
 
@@ -204,10 +204,10 @@ def _environment(engine: EngineName, device: Device) -> Environment | None:
     return None if found and device == "gpu" and found.device == "cpu" else found
 
 
-def _refuse_unservable(prepared: Prepared) -> None:
+def _refuse_unservable(prepared: Prepared, order: Order) -> None:
     """Plans that can be shown, and not started here."""
     plan, lacks = prepared.plan, rules.lacks_on_cpu(prepared.model)
-    if plan.nodes > 1:
+    if plan.nodes > 1 and not order.planning:
         raise UsageError(f"This plan needs {plan.nodes} machines; `up` starts a server on one.", code="many_machines")
     if plan.engine == "sglang" and plan.device == "cpu" and lacks:
         raise UsageError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ENGINES", "Dialect", "Term"]
+__all__ = ["ENGINES", "Dialect", "Term", "dialect"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,3 +120,8 @@ _LLAMACPP = Dialect(
 )
 
 ENGINES: tuple[Dialect, ...] = (_SGLANG, _VLLM, _LLAMACPP)
+
+
+def dialect(name: str) -> Dialect:
+    """The names of one engine. Raises KeyError for an engine that is not listed."""
+    return {one.name: one for one in ENGINES}[name]
