@@ -42,7 +42,8 @@ def key(ctx: Context) -> Finding | None:
 @need("model", requests=1)
 def model(ctx: Context) -> Finding | None:
     """A model's id, from the user or from the list."""
-    listed = as_list(dig(ctx.get("/models").data, "data"))
+    data = ctx.get("/models").data
+    listed = as_list(data) or as_list(dig(data, "data"))  # Together sends the bare list
     ids = [one for one in (as_dict(item).get("id") for item in listed) if isinstance(one, str) and one]
     ctx.facts.served = tuple(ids)
     ctx.facts.model = ctx.facts.model or (ids[0] if ids else "")

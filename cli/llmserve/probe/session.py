@@ -24,7 +24,7 @@ from llmserve.probe.strict_json import lenient
 __all__ = ["Facts", "Session", "asked_to_wait"]
 
 MAX_TIMEOUTS = 6
-"""So many exchanges may run out of time; then the endpoint is given up."""
+"""So many exchanges may run out of time, or of room; then the endpoint is given up."""
 MAX_WAIT_S = 30.0
 MAX_ATTEMPTS = 4
 
@@ -107,7 +107,7 @@ class Session:
         with self._lock:
             self.exchanges.append(made)
             self.tokens += _spent(made)
-            self._timeouts += made.error in ("timeout", "idle", "connect_timeout", "refused")
+            self._timeouts += made.error in ("timeout", "idle", "connect_timeout", "refused", "too_large")
 
     def need(self, name: str, find: Callable[[], Finding | None]) -> Finding | None:
         """What the precondition ``name`` found, evaluated once per run."""
@@ -147,7 +147,7 @@ class Session:
 
     def _check_budget(self) -> None:
         if self._timeouts >= MAX_TIMEOUTS:
-            raise Ended(skipped(f"given up: {self._timeouts} requests were not answered in time"))
+            raise Ended(skipped(f"given up: {self._timeouts} answers came too late, or to no end"))
         budget = self.settings.budget_tokens
         if budget is not None and self.tokens >= budget:
             raise Ended(skipped(f"the budget of {budget:,} tokens is spent"))

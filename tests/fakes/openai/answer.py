@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -64,7 +64,7 @@ class Answer:
     events: Sequence[Event] | None = None
     raw: bytes | None = None
     pieces: Sequence[bytes] | None = None
-    whole: Sequence[bytes | float] | None = None
+    whole: Iterable[bytes | float] | None = None
 
     def with_headers(self, **values: str | None) -> Answer:
         """Headers set, or left out (defaults too) where the value is None; ``_`` stands for ``-``."""

@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_body(request, answer)
 
-    def _send_whole(self, pieces: Sequence[bytes | float]) -> None:
+    def _send_whole(self, pieces: Iterable[bytes | float]) -> None:
         """Bytes as they stand; numbers are pauses in seconds, endless ones until the client leaves."""
         for piece in pieces:
             if isinstance(piece, bytes):

@@ -287,7 +287,10 @@ def greedy_likeliest(ctx: Context) -> Finding:
     expects="200", source="spec: 0 to 2",
 )  # fmt: skip
 def temperature_bounds(ctx: Context) -> Finding:
-    return taken(ctx.chat(temperature=2), "temperature 2")
+    answer = ctx.chat(temperature=2)
+    if answer.is_refused and not ctx.facts.sampling:
+        return unsupported(answer.brief())
+    return taken(answer, "temperature 2")
 
 
 @check(
