@@ -1,0 +1,82 @@
+"""Whether the client was good enough to believe its figures.
+
+With the kernel's stamps, lag does not enter a time; it does harm where it is so long that several chunks are read at
+once (the earlier ones lose their stamps), and where it delays what is sent next. Without them it enters every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from llmserve.bench import stats
+from llmserve.bench.loop import Tally
+from llmserve.bench.records import Proof, Spread
+
+__all__ = ["prove"]
+
+LAG_P99_MS = 10.0
+LAG_SHARE_OF_GAP = 0.75  # a lag of most of the time between chunks loses stamps
+USER_LAG_P99_MS = 2.0
+LATENESS_P99_MS = 5.0
+CPU_SHARE = 0.95
+COALESCED = 0.05
+STALL_MS = 100.0
+
+
+def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rss_mib: float = 0.0) -> Proof:
+    """The proof of a run out of what each process noted."""
+    lag = _milliseconds([tally.lags for tally in tallies])
+    late = _milliseconds([tally.lateness for tally in tallies])
+    reads = sum(tally.reads for tally in tallies)
+    unstamped = sum(tally.unstamped for tally in tallies)
+    coalesced = sum(tally.coalesced for tally in tallies) / reads if reads else 0.0
+    share = max((tally.cpu_s / tally.wall_s for tally in tallies if tally.wall_s), default=0.0)
+    stamps: Literal["kernel", "user", "mixed"] = (
+        "user" if reads and unstamped >= 0.9 * reads else "mixed" if unstamped > 0.01 * reads else "kernel"
+    )
+    steps = tuple(round(step / 1e6, 3) for tally in tallies for step in tally.clock_steps)
+    gap = chunk_gap.p50 if chunk_gap else None
+    reasons = [*_lag(lag, gap, coalesced, stamps), *_late(late)]
+    if share > CPU_SHARE:
+        reasons.append(f"the client used {share:.0%} of a core")
+    if steps:
+        reasons.append(f"the clock was stepped by {', '.join(f'{step:g} ms' for step in steps)}")
+    return Proof(
+        valid=not reasons, reasons=tuple(reasons), warnings=tuple(_warnings(lag, stamps)), client_lag_ms=lag,
+        schedule_lateness_ms=late, coalesced=round(coalesced, 4), cpu_share=round(share, 4),
+        cpu_us_per_token=round(sum(tally.cpu_s for tally in tallies) / tokens * 1e6, 2) if tokens else None,
+        stamps=stamps, clock_steps_ms=steps, processes=len(tallies), rss_mib=round(rss_mib, 1),
+    )  # fmt: skip
+
+
+def _milliseconds(columns: Sequence[Sequence[int]]) -> Spread | None:
+    return stats.spread((max(value, 0) / 1e6 for column in columns for value in column), intervals=False)
+
+
+def _lag(lag: Spread | None, gap: float | None, coalesced: float, stamps: str) -> list[str]:
+    if lag is None:
+        return []
+    said = f"the client was {lag.p99:.1f} ms behind (p99)"
+    if stamps != "kernel":
+        return [f"{said}, which its times include: the kernel gave no stamps"] if lag.p99 > USER_LAG_P99_MS else []
+    if lag.p99 > max(LAG_P99_MS, LAG_SHARE_OF_GAP * (gap or 0)):
+        return [said]
+    if gap and lag.p99 > gap and coalesced > COALESCED:
+        return [f"{said} at {gap:.1f} ms between chunks, and {coalesced:.0%} of its reads held several"]
+    return []
+
+
+def _late(late: Spread | None) -> list[str]:
+    if late is None or late.p99 <= LATENESS_P99_MS:
+        return []
+    return [f"requests were sent {late.p99:.1f} ms late (p99)"]
+
+
+def _warnings(lag: Spread | None, stamps: str) -> list[str]:
+    said = []
+    if stamps != "kernel":
+        said.append("The kernel gave no receive stamps: times are those of this process, its own delay included.")
+    if lag and lag.max > STALL_MS:
+        said.append(f"The client stalled once for {lag.max:.0f} ms; the kernel's stamps do not include it.")
+    return said

@@ -1,0 +1,129 @@
+"""``llmserve bench``: load any OpenAI-compatible endpoint, and prove the figures."""
+
+from __future__ import annotations
+
+import json as json_text
+from typing import Annotated, Any
+
+import typer
+
+from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Model, Server
+from llmserve.commands.endpoint_options import endpoint as find_endpoint
+from llmserve.commands.options import Json, Quiet
+from llmserve.errors import UsageError
+from llmserve.result import Result
+
+EXAMPLES = """Examples:
+
+\b
+  llmserve bench                                          a local server, 8 users
+  llmserve bench --base-url http://gpu-box:8000 -c 64 -n 512
+  llmserve bench --rate 20 --duration 60 --input lognormal:800:400 --output 200
+  llmserve bench -c 32 --slo "ttft:p99<500ms,itl:p95<50ms" --fail
+  llmserve bench --rate 50 --arrival gamma:2 --max-concurrency 128 --json
+  llmserve bench --api embeddings --input uniform:50:500 -n 1000
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(epilog=EXAMPLES)
+def bench(
+    ctx: typer.Context,
+    base_url: BaseUrl = None,
+    model: Model = None,
+    api_key: ApiKey = None,
+    server: Server = None,
+    api: Annotated[str, typer.Option(metavar="NAME", help="chat, completions, embeddings or responses.")] = "chat",
+    concurrency: Annotated[int, typer.Option("--concurrency", "-c", min=1, help="Users that ask at a time.")] = 8,
+    requests: Annotated[int | None, typer.Option("--requests", "-n", min=1, help="Requests in all.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Send for this long.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests per second, whatever the answers do.")] = None,
+    arrival: Annotated[str, typer.Option(help="With --rate: poisson, constant, or gamma:CV.")] = "poisson",
+    max_concurrency: Annotated[int | None, typer.Option(min=1, help="With --rate: the most in flight.")] = None,
+    inputs: Annotated[str, typer.Option("--input", metavar="LENGTH", help="512, uniform:A:B, normal:M:SD …")] = "512",
+    outputs: Annotated[str, typer.Option("--output", metavar="LENGTH", help="The same for answers.")] = "128",
+    prefix_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of each input that is shared.")] = 0.0,
+    prefix_count: Annotated[int, typer.Option(min=1, help="How many different shared beginnings.")] = 1,
+    no_cache_bust: Annotated[bool, typer.Option("--no-cache-bust", help="Ask the same in every run.")] = False,
+    turns: Annotated[int, typer.Option(min=1, help="Questions in a session.")] = 1,
+    think: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="Pause between them.")] = 0.0,
+    warmup: Annotated[int | None, typer.Option(min=0, metavar="N", help="Requests before the clock starts.")] = None,
+    slo: Annotated[str | None, typer.Option(metavar="GOALS", help="ttft:p99<500ms,itl:p95<50ms")] = None,
+    fail: Annotated[
+        bool, typer.Option("--fail", help="Exit code 8 if a goal is missed or the run is INVALID.")
+    ] = False,
+    percentiles: Annotated[str | None, typer.Option(metavar="P,P", help="More percentiles: 75,99.9")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="The most for one answer.")] = 300.0,
+    seed: Annotated[int, typer.Option(help="Of lengths and arrivals.")] = 0,
+    no_ignore_eos: Annotated[bool, typer.Option("--no-ignore-eos", help="Let answers end by themselves.")] = False,
+    extra: Annotated[str | None, typer.Option(metavar="JSON", help="Fields for every request's body.")] = None,
+    rows: Annotated[str | None, typer.Option(metavar="FILE", help="Write a line of JSON per request.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Load a public address without asking.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of --json's data.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> Result:
+    """Measure an OpenAI-compatible endpoint under load. The report says whether its own figures can be believed.
+
+    Without --requests and --duration it sends for 30 seconds. Lengths are tokens as the server counts them.
+    """
+    if schema:
+        return _schema()
+    if requests is None and duration is None:
+        duration = 30.0
+
+    from llmserve.bench.lengths import parse_lengths
+    from llmserve.bench.payload import APIS
+    from llmserve.bench.runner import Settings
+
+    if api not in APIS:
+        raise UsageError(f"--api {api!r} is unknown.", hint=f"Use one of {', '.join(APIS)}.")
+    if max_concurrency and rate is None:
+        raise UsageError("--max-concurrency goes with --rate.", hint="Without a rate, --concurrency is the cap.")
+    settings = Settings(
+        api=api, concurrency=concurrency, requests=requests, duration_s=duration, rate=rate, arrival=arrival,
+        connections=max_concurrency, inputs=parse_lengths(inputs, "--input"), warmup=warmup,
+        outputs=parse_lengths(outputs, "--output"), prefix_share=prefix_share, prefixes=prefix_count,
+        repeatable=no_cache_bust, turns=turns, think_s=think, seed=seed, timeout_s=timeout,
+        ignore_eos=not no_ignore_eos, extra=_object(extra), slo=slo, percentiles=_numbers(percentiles),
+    )  # fmt: skip
+    endpoint = find_endpoint(base_url, api_key, model, server)
+
+    from llmserve.bench import session
+
+    shown = {name: value for name, value in ctx.params.items() if name not in _UNSHOWN and value is not None}
+    return session.run(endpoint, settings, output=ctx.obj, shown=shown, rows_file=rows, fail=fail, yes=yes)
+
+
+_UNSHOWN = ("api_key", "json", "quiet", "yes", "schema")
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        value = json_text.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UsageError(f"--extra {text!r} is no JSON object.", hint="""Try: --extra '{"temperature": 0}'""")
+    return value
+
+
+def _numbers(text: str | None) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        found = (-1.0,)
+    if any(not 0 < one < 100 for one in found):
+        raise UsageError(f"--percentiles {text!r} is no list of percentiles.", hint="Try: --percentiles 75,99.9")
+    return found
+
+
+def _schema() -> Result:
+    from llmserve import paths
+    from llmserve.bench.records import SCHEMA_VERSION
+
+    text = (paths.templates_dir() / "schemas" / f"bench-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
+    return Result(data=json_text.loads(text), human=text, quiet=text)
