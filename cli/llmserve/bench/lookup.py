@@ -51,7 +51,8 @@ def first_model(endpoint: Endpoint, target: Target) -> str:
 
 
 def _quickly(endpoint: Endpoint, target: Target) -> list[ServedModel] | None:
-    form = Form(base_url=endpoint.base_url, api="chat", model="", api_key=endpoint.api_key)
+    form = Form(base_url=endpoint.base_url, api="chat", model="", api_key=endpoint.api_key,
+                more_headers=endpoint.headers)  # fmt: skip
     asked = request(endpoint.base_url, "/models", None, {**form.headers(), "Connection": "close"})
     try:
         with socket.socket(target.family, socket.SOCK_STREAM) as plain:

@@ -35,6 +35,7 @@ class Form:
     api: str
     model: str
     api_key: str | None = field(default=None, repr=False)
+    more_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     limit: str = "max_tokens"
     ignore_eos: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Form:
         key = (self.api_key or "").strip()
         if key and (not key.isascii() or not key.isprintable() or " " in key):
             raise UsageError("The API key holds characters that no key has.", hint="Check OPENAI_API_KEY or --api-key.")
-        return {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+        return {**headers, **({"Authorization": f"Bearer {key}"} if key else {}), **dict(self.more_headers)}
 
 
 def _text(messages: list[Message]) -> str:

@@ -105,8 +105,9 @@ def measure(
     finally:
         loop.close()
     rows = rows_of(table)
+    said = {cause: endpoint.redacted(detail) for cause, detail in tally.examples.items()}
     figures = summarise(
-        rows, settings.load, goals=goals, percentiles=settings.percentiles, examples=tally.examples, resent=tally.resent
+        rows, settings.load, goals=goals, percentiles=settings.percentiles, examples=said, resent=tally.resent
     )
     summary = proven(figures, [tally], extra_notes=(*notes, *([tally.gave_up] if tally.gave_up else [])))
     run = Run(
@@ -151,7 +152,7 @@ def learn(loop: Loop, endpoint: Endpoint, model: str, settings: Settings) -> tup
     """
     plain = Form(
         base_url=endpoint.base_url, api=settings.api, model=model, api_key=endpoint.api_key,
-        ignore_eos=settings.ignore_eos and settings.api != "embeddings", extra=settings.extra,
+        more_headers=endpoint.headers, ignore_eos=settings.ignore_eos and settings.api != "embeddings", extra=settings.extra,
     )  # fmt: skip
     modest = replace(plain, ignore_eos=False)
     for form in (*([plain] if plain.ignore_eos else []), modest, replace(modest, limit="max_completion_tokens")):
@@ -242,5 +243,5 @@ def _refused(endpoint: Endpoint, row: Row, detail: str) -> LlmserveError:
 
     what = f"status {row.status}" if row.cause == "status" else CAUSES[row.cause]
     hint = "Check --model and the key." if row.status in (401, 403, 404) else "Try it with `llmserve chat -m hi` first."
-    said = f" ({detail})" if detail else ""
+    said = f" ({endpoint.redacted(detail)})" if detail else ""
     return LlmserveError(f"{endpoint.base_url} refused a first request: {what}{said}.", hint=hint, code="refused")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Model, Server
+from llmserve.commands.endpoint_options import ApiKey, BaseUrl, Header, Model, Profile, Server
 from llmserve.commands.endpoint_options import endpoint as find_endpoint
 from llmserve.commands.options import Json, Quiet
 from llmserve.errors import UsageError
@@ -34,6 +34,8 @@ def bench(
     model: Model = None,
     api_key: ApiKey = None,
     server: Server = None,
+    profile: Profile = None,
+    header: Header = None,
     api: Annotated[str, typer.Option(metavar="NAME", help="chat, completions, embeddings or responses.")] = "chat",
     concurrency: Annotated[int, typer.Option("--concurrency", "-c", min=1, help="Users that ask at a time.")] = 8,
     requests: Annotated[int | None, typer.Option("--requests", "-n", min=1, help="Requests in all.")] = None,
@@ -88,7 +90,7 @@ def bench(
         repeatable=no_cache_bust, turns=turns, think_s=think, seed=seed, timeout_s=timeout,
         ignore_eos=not no_ignore_eos, extra=_object(extra), slo=slo, percentiles=_numbers(percentiles),
     )  # fmt: skip
-    endpoint = find_endpoint(base_url, api_key, model, server)
+    endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
 
     from llmserve.bench import session
 
@@ -96,7 +98,7 @@ def bench(
     return session.run(endpoint, settings, output=ctx.obj, shown=shown, rows_file=rows, fail=fail, yes=yes)
 
 
-_UNSHOWN = ("api_key", "json", "quiet", "yes", "schema")
+_UNSHOWN = ("api_key", "header", "json", "quiet", "yes", "schema")
 
 
 def _object(text: str | None) -> dict[str, Any]:
