@@ -152,7 +152,8 @@ def learn(loop: Loop, endpoint: Endpoint, model: str, settings: Settings) -> tup
     """
     plain = Form(
         base_url=endpoint.base_url, api=settings.api, model=model, api_key=endpoint.api_key,
-        more_headers=endpoint.headers, ignore_eos=settings.ignore_eos and settings.api != "embeddings", extra=settings.extra,
+        more_headers=endpoint.headers, ignore_eos=settings.ignore_eos and settings.api != "embeddings",
+        extra=settings.extra,
     )  # fmt: skip
     modest = replace(plain, ignore_eos=False)
     for form in (*([plain] if plain.ignore_eos else []), modest, replace(modest, limit="max_completion_tokens")):
