@@ -69,7 +69,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_failed", "_in", "_out", "began_ns", "exchange", "fd", "idle_ns", "plain", "ready", "recvmsg", "served",
+        "_failed", "_in", "_out", "began_ns", "exchange", "fd", "plain", "ready", "recvmsg", "served",
         "sock", "tls", "to_send", "wants_write",
     )  # fmt: skip
 
@@ -86,7 +86,6 @@ class Connection:
         self.recvmsg: Callable[[int, int], tuple[bytes, list[tuple[int, int, bytes]], int, Any]] = self.sock.recvmsg
         self.exchange: Exchange | None = None
         self.began_ns = now_ns
-        self.idle_ns = 0
         self.served = 0
         self.ready = self.plain = False
         self.wants_write = True

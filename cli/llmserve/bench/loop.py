@@ -27,7 +27,7 @@ SLICE = 48  # stored reads that are interpreted before the sockets are looked at
 BACKLOG = 16 * 1024**2  # bytes that may wait for interpretation before it takes precedence
 SWEEP_NS = 50_000_000
 CONNECTS_AT_ONCE = 64
-KEEPALIVE_NS = 1_000_000_000  # a connection that was idle for longer may have been closed by the server's own timer
+RESENDS = 4  # so many may be chance: a server's timer for idle connections
 SPIN_NS = 1_000_000
 FEW, PAUSE_NS = 8, 200_000
 
@@ -97,6 +97,7 @@ class Loop:
         self._active = 0
         self._failures = 0
         self._next_sweep = 0
+        self._keeps, self._kept = True, 0  # whether connections are kept, and how often one was used again with success
         self._hard_end: int | None = None
         self._arrivals: Iterator[float] | None = None
         self._next_due: int | None = None
@@ -106,6 +107,11 @@ class Loop:
     @property
     def in_flight(self) -> int:
         return self._active
+
+    @property
+    def offset_ns(self) -> int:
+        """The realtime clock minus the monotonic one."""
+        return self._offset
 
     def close(self) -> None:
         for connection in list(self._open.values()):
@@ -421,9 +427,11 @@ class Loop:
     def _answered(self, connection: Connection, exchange: Exchange) -> None:
         """The answer has ended, well or not; the connection is free or finished."""
         connection.exchange = None
+        self._kept += connection.served > 0
         connection.served += 1
         head = exchange.head
-        if exchange.cause or head is None or not head.keep_alive or (head.length is None and not head.chunked):
+        ends = exchange.cause or head is None or not head.keep_alive or (head.length is None and not head.chunked)
+        if ends or not self._keeps:
             self._drop(connection)
         else:
             self._rest(connection)
@@ -433,7 +441,6 @@ class Loop:
         if self._waiting:
             self._start(connection, self._waiting.popleft())
             return
-        connection.idle_ns = time.time_ns()
         self._idle.append(connection)
 
     def _closed(self, connection: Connection, now: int) -> None:
@@ -467,11 +474,14 @@ class Loop:
         self._over(exchange)
 
     def _stale(self, connection: Connection, exchange: Exchange) -> bool:
-        """Send anew what met a connection that the server had closed while it was idle; that is no failure."""
-        idle = exchange.sent_ns - connection.idle_ns if connection.idle_ns else 0
-        if exchange.head or exchange.reads or idle < KEEPALIVE_NS:
+        """Send anew what met a kept connection that the server was closing; that is no failure, and it is counted.
+
+        Some servers close after each answer without saying so in its head: then connections are not kept any more.
+        """
+        if exchange.head or exchange.reads or not connection.served:
             return False
         self.tally.resent += 1
+        self._keeps = self.tally.resent < RESENDS or self.tally.resent < self._kept
         connection.exchange = None
         self._drop(connection)
         self._active -= 1

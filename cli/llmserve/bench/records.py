@@ -235,7 +235,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """The server's own view over the same time, where it has ``/metrics``; see :mod:`llmserve.bench.serving`."""
+    """The server's own view over the same time, where it has ``/metrics``; see :mod:`llmserve.bench.sampler`."""
 
     kind: str
     output_tokens: int | None = None

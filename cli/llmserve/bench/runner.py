@@ -16,6 +16,7 @@ from llmserve.bench.lengths import Lengths
 from llmserve.bench.loop import Drive, Loop, Tally
 from llmserve.bench.payload import Form
 from llmserve.bench.records import Load, Request, Row, Run, StageSummary, Summary
+from llmserve.bench.sampler import sampling
 from llmserve.bench.summary import rows_of, summarise
 from llmserve.bench.table import Table
 from llmserve.bench.words import Vocabulary, calibrate
@@ -98,13 +99,23 @@ def measure(
     loop = Loop(target, settings.api, table, watch=watch)
     if interruptible:
         interruptible(loop)
-    try:
-        form, vocabulary, notes = learn(loop, endpoint, model, settings)
-        _load(loop, settings, form, vocabulary)
-        tally = loop.tally
-    finally:
-        loop.close()
-    rows = rows_of(table)
+    with sampling(endpoint) as sampler:
+        try:
+            form, vocabulary, notes = learn(loop, endpoint, model, settings)
+            source = synthetic(settings, form, vocabulary)
+            _warm_up(loop, settings, source)
+            sampler.mark()
+            before = len(table)
+            if not loop.stop:
+                _load(loop, settings, source)
+        finally:
+            loop.close()
+        tally, rows = loop.tally, rows_of(table)
+        sent = rows[before:]
+        serving = sampler.serving(
+            (loop.base_ns - loop.offset_ns) / 1e9, sum(row.output_tokens for row in sent),
+            complete=all(row.ok and row.counted for row in sent),
+        )  # fmt: skip
     said = {cause: endpoint.redacted(detail) for cause, detail in tally.examples.items()}
     figures = summarise(
         rows, settings.load, goals=goals, percentiles=settings.percentiles, examples=said, resent=tally.resent
@@ -113,7 +124,7 @@ def measure(
     run = Run(
         id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", started=started.isoformat(timespec="milliseconds"),
         llmserve=__version__, base_url=endpoint.base_url, model=model, api=settings.api, settings=shown,
-        summary=summary, interrupted=tally.stopped,
+        summary=summary, interrupted=tally.stopped, serving=serving,
     )  # fmt: skip
     return Measured(run=run, table=table)
 
@@ -190,15 +201,15 @@ def ask(loop: Loop, payloads: Sequence[bytes], settings: Settings) -> list[tuple
     return found
 
 
-def _load(loop: Loop, settings: Settings, form: Form, vocabulary: Vocabulary) -> None:
-    source = Synthetic(
+def synthetic(settings: Settings, form: Form, vocabulary: Vocabulary) -> Synthetic:
+    return Synthetic(
         form=form, vocabulary=vocabulary, inputs=settings.inputs, outputs=settings.outputs, seed=settings.seed,
         repeatable=settings.repeatable, prefix_share=settings.prefix_share, prefixes=settings.prefixes,
         turns=settings.turns, think_s=settings.think_s,
     )  # fmt: skip
-    _warm_up(loop, settings, source)
-    if loop.stop:
-        return
+
+
+def _load(loop: Loop, settings: Settings, source: Synthetic) -> None:
     supply = Supply(iter(source), settings.requests)
     _prepare(supply)
     if settings.rate is None:

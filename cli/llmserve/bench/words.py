@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["CANDIDATES", "Vocabulary", "calibrate"]
 
@@ -27,11 +27,13 @@ REPEATS = 8
 class Vocabulary:
     """``costs`` are tokens per word, ``overhead`` what a prompt costs beside its words (the chat template).
 
-    ``exact`` tells whether the server confirmed a prompt that was built by them.
+    ``first`` are the words that cost the same at the beginning, where no space stands before them; ``exact`` tells
+    whether the server confirmed a prompt that was built by them.
     """
 
     costs: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(CANDIDATES, 1))
     overhead: int = 0
+    first: frozenset[str] = frozenset(CANDIDATES)
     exact: bool = False
     requests: int = 0
 
@@ -50,7 +52,10 @@ class Vocabulary:
             chosen.append(source.choice(words))
             tokens -= self.costs[chosen[-1]]
         chosen += self._exactly(tokens, words)
-        return chosen or [words[0]]
+        chosen = chosen or [words[0]]
+        start = next((index for index, word in enumerate(chosen) if word in self.first), 0)
+        chosen[0], chosen[start] = chosen[start], chosen[0]
+        return chosen
 
     def _exactly(self, tokens: int, words: list[str]) -> list[str]:
         """The last words, found by the arithmetic of coins: fewest coins for each sum."""
@@ -84,16 +89,19 @@ def calibrate(count: Count, *, like: int) -> Vocabulary:
 def _by_word(count: Count) -> Vocabulary:
     singles = count(CANDIDATES)
     repeated = count([" ".join([word] * (REPEATS + 1)) for word in CANDIDATES])
-    costs, overheads = {}, []
+    costs: dict[str, int] = {}
+    overheads: dict[str, int] = {}
     for word, one, many in zip(CANDIDATES, singles, repeated, strict=True):
         if one is None or many is None or (many - one) % REPEATS or many <= one:
             continue
         costs[word] = (many - one) // REPEATS
-        overheads.append(one - costs[word])
+        overheads[word] = one - costs[word]
     if not costs:
         return Vocabulary()
-    overhead = max(set(overheads), key=overheads.count)
-    return Vocabulary(costs=costs, overhead=overhead)
+    seen = list(overheads.values())
+    overhead = max(set(seen), key=seen.count)
+    first = frozenset(word for word, value in overheads.items() if value == overhead)
+    return Vocabulary(costs=costs, overhead=overhead, first=first)
 
 
 def _checked(count: Count, found: Vocabulary, like: int, asked: int) -> Vocabulary:
@@ -103,5 +111,5 @@ def _checked(count: Count, found: Vocabulary, like: int, asked: int) -> Vocabula
         asked += 1
         if said is None or said == wanted:
             break
-        found = Vocabulary(costs=found.costs, overhead=found.overhead + said - wanted)
-    return Vocabulary(costs=found.costs, overhead=found.overhead, exact=said == wanted, requests=asked)
+        found = replace(found, overhead=found.overhead + said - wanted)
+    return replace(found, exact=said == wanted, requests=asked)

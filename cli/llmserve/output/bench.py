@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llmserve.bench.records import CAUSES, Proof, Run, Spread, StageSummary
+from llmserve.bench.records import CAUSES, Proof, Run, Serving, Spread, StageSummary
 from llmserve.output.text import columns, duration
 
 __all__ = ["report"]
@@ -20,7 +20,14 @@ _ROWS = (
 def report(run: Run) -> str:
     """The whole text: what was asked, whether to believe it, and the figures."""
     summary = run.summary
-    parts = [_heading(run), _verdict(summary.proof), _counts(summary), _table(summary), _goals(summary)]
+    parts = [
+        _heading(run),
+        _verdict(summary.proof),
+        _counts(summary),
+        _table(summary),
+        _goals(summary),
+        _server(run.serving),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -92,6 +99,26 @@ def _goals(summary: StageSummary) -> str:
         good = summary.goodput
         lines = [*lines, f"Goodput     {good.requests:.2f} requests per second kept them all ({good.share:.0%})"]
     return "\n".join(lines)
+
+
+def _server(serving: Serving | None) -> str:
+    if serving is None:
+        return ""
+    said = []
+    if serving.output_tokens is not None:
+        agree = (
+            "" if serving.agrees is None else ", as counted here" if serving.agrees else ", which is NOT what came here"
+        )
+        said.append(f"{serving.output_tokens:,} output tokens{agree}")
+    if serving.running_max is not None:
+        said.append(f"up to {serving.running_max:.0f} requests at work")
+    if serving.queued_max:
+        said.append(f"up to {serving.queued_max:.0f} queued")
+    if serving.kv_used_max:
+        said.append(f"{serving.kv_used_max:.0%} of the KV cache used")
+    if serving.cache_hit_rate is not None:
+        said.append(f"{serving.cache_hit_rate:.0%} of the input from the prefix cache")
+    return f"The server ({serving.kind}) says: {', '.join(said)}."
 
 
 def _ms(value: float) -> str:
