@@ -9,7 +9,7 @@ NODE_READY := $(VENV)/node/.tried
 PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine lint format bench bench-plan bench-pull wheel picture clean
+.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine lint format bench bench-plan bench-pull bench-bench wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ bench-plan: $(READY) ## Compare the planner with recorded start-ups, and with ot
 
 bench-pull: $(READY) ## Compare downloads with those of the hub's own client
 	@$(BIN)/python -m pytest tests/bench/test_pull.py -s
+
+bench-bench: $(READY) ## Compare what the load generator reports with what a mock endpoint really wrote
+	@$(BIN)/python -m pytest tests/bench/test_load_generator.py -q -s
 
 wheel: $(READY) ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist

@@ -27,6 +27,7 @@ __all__ = ["Sampler", "sampling"]
 EVERY_S = 1.0
 READY_S = 6.0
 ENDS_S = 10.0
+_GAUGES = ("running", "queued", "kv_usage")
 
 
 class Sampler:
@@ -64,10 +65,12 @@ class Sampler:
         }
         counted = data["output_tokens"]
         agrees = counted == output_tokens if counted is not None and complete else None
-        highest = {f"{name}_max": max((v for _, v in series[name]), default=None) for name in ("running", "queued")}
-        kv = max((value for _, value in series["kv_usage"]), default=None)
+        highest = {name: max((value for _, value in series[name]), default=None) for name in _GAUGES}
         shown = {name: points for name, points in series.items() if points}
-        return Serving(**data, **highest, kv_used_max=kv, agrees=agrees, series=shown)
+        return Serving(
+            **data, running_max=highest["running"], queued_max=highest["queued"], kv_used_max=highest["kv_usage"],
+            agrees=agrees, series=shown,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def main() -> None:
         if not sys.stdin.readline():
             return
         local = is_loopback(endpoint.base_url)
-        readings = [(first, [])]
+        readings: list[Any] = [(first, [])]
         _settled(source, readings)
         del readings[:-1]
         readings[0] = (readings[0][0], cards.read() if local else [])
@@ -154,8 +157,7 @@ def _told(readings: list[Any]) -> dict[str, Any]:
         return None if value is None else round(value)
 
     series: dict[str, list[tuple[float, float | None]]] = {
-        name: [(sample.at, getattr(sample, name)) for sample, _ in readings]
-        for name in ("running", "queued", "kv_usage")
+        name: [(sample.at, getattr(sample, name)) for sample, _ in readings] for name in _GAUGES
     }
     work = [(sample.at, sample.counters.get("generation_work")) for sample, _ in readings]
     series["output_tokens"] = [(at, value) for at, value in work if value is not None]
