@@ -164,6 +164,8 @@ class Paced:
             return b"application/json", json.dumps(
                 {"object": "list", "data": [{"id": "paced", "object": "model"}]}
             ).encode()
+        if not path.endswith(b"/counters"):
+            return b"", b""
         return b"application/json", json.dumps(
             {"clients": len(self.clients), "most_clients": self.most_clients, "prompt_tokens": self.prompt_tokens,
              "completion_tokens": self.completion_tokens}
@@ -171,6 +173,9 @@ class Paced:
 
     def _whole(self, client: socket.socket, answer: tuple[bytes, bytes]) -> None:
         kind, body = answer
+        if not body:
+            client.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
         client.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (kind, len(body), body))
 
     def _schedule(self, stream: Stream, base: float) -> None:

@@ -14,7 +14,7 @@ from llmserve.endpoint.endpoint import Endpoint
 from llmserve.endpoint.types import ServedModel
 from llmserve.errors import LlmserveError
 
-__all__ = ["first_model", "reach"]
+__all__ = ["first_model", "has_metrics", "reach"]
 
 
 def reach(endpoint: Endpoint) -> Target:
@@ -50,17 +50,32 @@ def first_model(endpoint: Endpoint, target: Target) -> str:
     return models[0].id
 
 
+def has_metrics(endpoint: Endpoint, target: Target) -> bool:
+    """Whether there is a page of metrics beside the API."""
+    from llmserve.endpoint.metrics import candidates
+
+    return any(_get(endpoint, target, url, "") is not None for url in candidates(endpoint.base_url))
+
+
 def _quickly(endpoint: Endpoint, target: Target) -> list[ServedModel] | None:
+    body = _get(endpoint, target, endpoint.base_url, "/models")
+    try:
+        return None if body is None else wire.models(wire.load(body))
+    except ValueError:
+        return None
+
+
+def _get(endpoint: Endpoint, target: Target, base_url: str, path: str) -> bytes | None:
     form = Form(base_url=endpoint.base_url, api="chat", model="", api_key=endpoint.api_key,
                 more_headers=endpoint.headers)  # fmt: skip
-    asked = request(endpoint.base_url, "/models", None, {**form.headers(), "Connection": "close"})
+    asked = request(base_url, path, None, {**form.headers(), "Connection": "close"})
     try:
         with socket.socket(target.family, socket.SOCK_STREAM) as plain:
             plain.settimeout(endpoint.connect_timeout)
             plain.connect(target.address)
             sock = target.tls.wrap_socket(plain, server_hostname=target.host) if target.tls else plain
             sock.sendall(asked)
-            return wire.models(wire.load(_body(sock)))
+            return _body(sock)
     except (OSError, ValueError):
         return None
 

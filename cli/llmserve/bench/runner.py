@@ -99,12 +99,13 @@ def measure(
     loop = Loop(target, settings.api, table, watch=watch)
     if interruptible:
         interruptible(loop)
-    with sampling(endpoint) as sampler:
+    with sampling(endpoint, wanted=lookup.has_metrics(endpoint, target)) as sampler:
         try:
             form, vocabulary, notes = learn(loop, endpoint, model, settings)
             source = synthetic(settings, form, vocabulary)
             _warm_up(loop, settings, source)
-            sampler.mark()
+            if sampler:
+                sampler.mark()
             before = len(table)
             if not loop.stop:
                 _load(loop, settings, source)
@@ -112,7 +113,7 @@ def measure(
             loop.close()
         tally, rows = loop.tally, rows_of(table)
         sent = rows[before:]
-        serving = sampler.serving(
+        serving = None if sampler is None else sampler.serving(
             (loop.base_ns - loop.offset_ns) / 1e9, sum(row.output_tokens for row in sent),
             complete=all(row.ok and row.counted for row in sent),
         )  # fmt: skip

@@ -74,8 +74,11 @@ class Sampler:
 
 
 @contextmanager
-def sampling(endpoint: Endpoint) -> Iterator[Sampler]:
-    """Run the sampler beside the block. The key goes through a pipe, not through the arguments."""
+def sampling(endpoint: Endpoint, *, wanted: bool) -> Iterator[Sampler | None]:
+    """Run the sampler beside the block, if ``wanted``. The key goes through a pipe, not through the arguments."""
+    if not wanted:
+        yield None
+        return
     asked = {"base_url": endpoint.base_url, "api_key": endpoint.api_key, "headers": endpoint.headers}
     command = [sys.executable, "-m", "llmserve.bench.sampler"]
     pipe = subprocess.PIPE
