@@ -21,7 +21,7 @@ test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) ## Set up everything, re
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/engine
 
-test-unit: $(READY) $(NODE_READY) ## Run the tests that need no engine, in seconds
+test-unit: $(READY) $(NODE_READY) ## Run the tests that need no engine
 	@$(BIN)/python -m pytest -q tests/unit
 
 test-faults: $(READY) ## Run downloads against a hub, a disk and a user that do everything wrong
