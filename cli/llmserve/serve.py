@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 from llmserve import engine as engines
 from llmserve import history, models
-from llmserve.engine import keys, launch, ports
+from llmserve.engine import keys, launch, ports, registry, reservations
 from llmserve.engine.base import Address, Device, Environment, Launch, Serving
 from llmserve.engine.server import Server
 from llmserve.errors import LlmserveError, UsageError
@@ -36,7 +37,8 @@ _SLOWEST_LOAD = 50e6  # bytes/s: a network disk on a bad day
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What the user asked for. ``timeout`` in seconds (None: as long as it gets on); ``extra`` goes to the engine
-    untouched. ``restart`` and ``retry`` as in :class:`~llmserve.engine.launch.Request`.
+    untouched. ``restart`` and ``retry`` as in :class:`~llmserve.engine.launch.Request`. ``reserved`` bytes by GPU are
+    kept for servers that are loading, and not free in ``machine``.
 
     With ``planning`` nothing will be started, so that weights out of reach may be described by a recipe.
     """
@@ -54,6 +56,7 @@ class Order:
     planning: bool = False
     restart: bool = True
     retry: bool = True
+    reserved: Mapping[str, int] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
 
 
@@ -133,6 +136,7 @@ def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> l
     steps.begin("start", f"{prepared.plan.engine} {prepared.environment.version if prepared.environment else ''}")
 
     def make(name: str, folder: Path, port: int) -> tuple[Server, Launch]:
+        reservations.check(prepared.plan, known=order.reserved, now=reservations.reserved(registry.running()))
         server = _server(order, prepared, name=name, folder=folder, port=port)
         admin_key = keys.read(Path(server.admin_key_file)) if server.admin_key_file else None
         words = command(order, prepared, port=port, path=str(path), admin_key=admin_key)
@@ -141,6 +145,7 @@ def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> l
     wish = launch.Wish(
         name=order.name, host=order.host, port=order.port, timeout=_timeout(order, prepared.model),
         patient=order.timeout is None, restart=order.restart, retry=order.retry,
+        kept=tuple(f"--{name}" for name, _ in order.goal.fixed) + _flags(order.extra),
     )  # fmt: skip
     return launch.start(
         keeper, make, wish, model=prepared.served_name, api_key=order.api_key,

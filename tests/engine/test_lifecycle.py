@@ -171,7 +171,7 @@ def test_an_answer_that_can_finish_within_its_grace_is_finished(cli: Cli, engine
     with stream(server, 200) as answer:
         down = cli.popen("down", "--grace", "100")
         text = answer.read().decode()
-    out, _ = down.communicate(timeout=120)
+    out, _ = down.communicate(timeout=400)
     assert text.rstrip().endswith("data: [DONE]")
     assert "cut" not in out
     nothing_left(cli, server["port"])

@@ -23,6 +23,7 @@ from llmserve.result import Result
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _LINES = 10
+_VERBS = {"failed": "has", "died": "has"}
 
 EXAMPLES = """Examples:
 
@@ -46,7 +47,7 @@ def status(
     text = "\n".join(f"  {label:<10} {value}" for label, value in rows)
     return Result(
         data=to_json(server) | {"uptime_s": round(server.uptime, 1), "log": str(server.log), "live": asdict(live)},
-        title=f"{server.name} is {ps.state(server)}",
+        title=f"{server.name} {_VERBS.get(server.state, 'is')} {ps.state(server)}",
         human="\n\n".join([text, *_ending(server)]),
         quiet=server.state,
     )

@@ -14,7 +14,7 @@ from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
 from llmserve.commands.signals import Terminated, terminable
 from llmserve.commands.waiting import restarting, until_ready
-from llmserve.engine import keys, ports, registry, systemd
+from llmserve.engine import keys, ports, registry, reservations, systemd
 from llmserve.engine.launch import Running, waiting_keeper
 from llmserve.errors import InterruptedByUser, UsageError
 from llmserve.output import Output
@@ -105,11 +105,13 @@ def up(
         raise UsageError(
             "--wait-timeout must be a number of seconds.", hint="Leave it out to wait as long as it takes."
         )
+    held = {} if machine else reservations.reserved(registry.running())
     order = serve.Order(
         ref=model, engine=engine, goal=goal, host=host, port=port, name=name,
         api_key=keys.api_key(api_key_file, host), timeout=wait_timeout, revision=revision, extra=engine_args(ctx),
         planning=dry_run, restart=restart, retry=retry,
-        machine=hardware.load(machine) if machine else hardware.detect(),
+        machine=hardware.load(machine) if machine else reservations.without(hardware.detect(), held),
+        reserved=held,
     )  # fmt: skip
     with terminable():
         if dry_run:

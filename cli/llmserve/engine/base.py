@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -104,6 +104,16 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Eased:
+    """The one flag that a second attempt changed (None: the flag was not there), and what made it necessary."""
+
+    flag: str
+    before: str | None
+    after: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What an engine says about itself after its start, per device; None where it says nothing.
 
@@ -155,6 +165,12 @@ class Engine(Protocol):
 
     def exit_failure(self, code: int) -> Failure | None:
         """What an exit code (negative: signal) says when the log says nothing."""
+
+    def ease(self, argv: Sequence[str], failure: Failure, stage: str, *, kept: Collection[str]) -> Eased | None:
+        """The one flag to change for a second attempt, after ``failure`` in ``stage``; None where none would help.
+
+        ``kept`` are names of flags that the user set.
+        """
 
     def facts(self, info: Mapping[str, Any], log: str) -> Facts:
         """Figures from the engine's own info route (``info_path``) and its log."""

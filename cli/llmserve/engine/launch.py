@@ -29,7 +29,7 @@ from llmserve.records import to_json
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """Where the user wants the server: None and 0 as in :func:`choose_port`; ``timeout``, ``patient``, ``restart``,
-    ``retry`` as in :class:`Request`.
+    ``retry``, ``kept`` as in :class:`Request`.
     """
 
     name: str | None
@@ -39,13 +39,14 @@ class Wish:
     patient: bool = False
     restart: bool = True
     retry: bool = True
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What a keeper is asked for. ``timeout`` in seconds until readiness; with ``patient`` it is no limit while the
     start gets on. ``restart``: begin the engine again when it ends by itself. ``retry``: after a start for which memory
-    was missing, try once more with one flag changed.
+    was missing, try once more with one flag changed, none of those that the user set (``kept``).
     """
 
     server: Server
@@ -55,6 +56,7 @@ class Request:
     patient: bool = False
     restart: bool = True
     retry: bool = True
+    kept: tuple[str, ...] = ()
 
 
 class Running:
@@ -169,7 +171,7 @@ def start(
             raise
     request = Request(
         server=server, launch=launch, api_key=api_key, timeout=wish.timeout, patient=wish.patient,
-        restart=wish.restart, retry=wish.retry,
+        restart=wish.restart, retry=wish.retry, kept=wish.kept,
     )  # fmt: skip
     return _handed(keeper, request)
 

@@ -141,7 +141,7 @@ def _keeper(folder: Path) -> Identity | None:
 
 def _held(folder: Path) -> bool:
     try:
-        with (folder / _HELD).open("a") as file:
+        with (folder / _HELD).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmserve.engine.base import Facts
+from llmserve.engine.base import Eased, Facts
 from llmserve.engine.place import Place
 from llmserve.engine.process import Identity
 from llmserve.plan.plan import Plan
@@ -31,16 +31,6 @@ class Ending:
     failure: dict[str, Any]
     tail: tuple[str, ...]
     at: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Eased:
-    """The one flag that a second attempt changed (None: the flag was not there), and what made it necessary."""
-
-    flag: str
-    before: str | None
-    after: str
-    because: str
 
 
 @dataclass(frozen=True, kw_only=True)

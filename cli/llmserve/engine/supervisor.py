@@ -20,6 +20,7 @@ from llmserve import engine, history
 from llmserve.engine import keys, leftovers, ports, process, registry, saved
 from llmserve.engine.activity import Activity
 from llmserve.engine.base import Failure, Launch, Progress
+from llmserve.engine.ease import applied
 from llmserve.engine.launch import Request
 from llmserve.engine.life import STOP_PATIENCE, Ended, Life, Ready, Refused
 from llmserve.engine.logfile import LogFile
@@ -204,6 +205,8 @@ class Supervisor:
             self._forget = outcome.forget
             return outcome.verb == "restart"
         self._note_ending(outcome)
+        if self._eased(outcome):
+            return True
         pause = self._restarts.pause(outcome, been_ready=self._been_ready) if self.request.restart else None
         if pause is None:
             return False
@@ -215,6 +218,22 @@ class Supervisor:
             event = self._next(left)
             if isinstance(event, Order):
                 return self._again(life, event)
+        return True
+
+    def _eased(self, failure: Failure) -> bool:
+        """Whether memory was missing and one flag can be changed: once, and before anybody relied on the server."""
+        if self._been_ready or self.server.eased is not None or not self.request.retry:
+            return False
+        stage = self.server.stage or "start"
+        change = self._engine.ease(self._launch.argv, failure, stage, kept=self.request.kept)
+        if change is None:
+            return False
+        self._launch = replace(self._launch, argv=applied(self._launch.argv, change))
+        self.request = replace(self.request, launch=self._launch)
+        self._update(eased=change)
+        self._save()
+        self._log(f"{failure.message} Trying again with {change.flag} {change.after}.")
+        self._tell("eased", eased=to_json(change))
         return True
 
     def _note_ending(self, failure: Failure) -> None:
@@ -240,6 +259,9 @@ class Supervisor:
         if not self._been_ready:
             keys.forget(Path(self.server.directory))
             saved.forget(Path(self.server.directory))
+        if not self._been_ready and (change := self.server.eased):
+            message = f"{outcome.message} (Also with {change.flag} {change.after}.)"
+            outcome = replace(outcome, message=message)
         self._update(state="failed", error=to_json(outcome))
         self._tell("failed", failure=to_json(outcome), tail=list(self._tail))
         return outcome.exit_code

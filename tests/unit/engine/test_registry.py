@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import pytest
 
 from llmserve import paths
 from llmserve.engine import registry
+from llmserve.engine.place import place
 from llmserve.engine.process import Identity, end, tree, wait_gone
 from llmserve.engine.server import Server
-from llmserve.errors import UsageError
+from llmserve.errors import LlmserveError, UsageError
 from tests.fakes.plans import on_the_cpu
 
 
@@ -127,6 +130,96 @@ def test_ending_a_tree_ends_its_grandchildren() -> None:
         family = [Identity.of(member.pid) for member in tree(identity.process())]
         end(identity.process(), grace=5)
     assert all(wait_gone(member, timeout=5) for member in family)
+
+
+HERE = place()
+THERE = replace(HERE, host="other", machine="f" * 32)
+
+
+def test_a_server_of_another_machine_is_neither_running_nor_dead() -> None:
+    there = replace(Identity.of(os.getpid()), boot="another")
+    record(place=THERE, keeper=there)
+    assert [server.state for server in registry.servers()] == ["elsewhere"]
+    assert registry.running() == []
+    with pytest.raises(UsageError):
+        registry.claim("tiny", "m")
+    assert registry.claim(None, "tiny")[0] == "tiny-2"
+
+
+def test_a_server_of_another_container_on_this_kernel_lives_if_its_lock_is_held() -> None:
+    server = record(place=THERE)
+    assert registry.servers()[0].state == "died"
+    with registry.hold(Path(server.directory)):
+        assert registry.servers()[0].state == "elsewhere"
+
+
+def test_a_server_from_before_the_last_boot_has_died() -> None:
+    record(place=replace(HERE, pids="before"), keeper=replace(Identity.of(os.getpid()), boot="before"))
+    assert registry.servers()[0].state == "died"
+
+
+def test_a_live_server_whose_record_is_damaged_or_newer_is_shown_as_a_stray() -> None:
+    server = record()
+    assert registry.strays() == []
+    with registry.hold(Path(server.directory)):
+        (Path(server.directory) / registry.RECORD).write_text('{"version": 99}')
+        (stray,) = registry.strays()
+        assert (stray.name, stray.keeper) == ("tiny", Identity.of(os.getpid()))
+        registry.remove_stray(stray)
+        assert Path(server.directory).is_dir()
+    assert registry.strays() == []
+    registry.remove_stray(stray)
+    assert not Path(server.directory).exists()
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"version": 2}', None])
+def test_a_keeper_mends_its_record(damage: str | None) -> None:
+    server = record()
+    file = Path(server.directory) / registry.RECORD
+    file.unlink() if damage is None else file.write_text(damage)
+    registry.mend(server)
+    assert registry.servers() == [server]
+
+
+def test_a_whole_record_is_left_as_it_is() -> None:
+    server = record()
+    file = Path(server.directory) / registry.RECORD
+    before = file.stat().st_ino
+    registry.mend(server)
+    assert file.stat().st_ino == before
+
+
+def test_an_engine_that_a_signal_stopped_is_paused() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as engine:
+        try:
+            record(process=Identity.of(engine.pid))
+            assert registry.servers()[0].state == "ready"
+            engine.send_signal(signal.SIGSTOP)
+            while registry.servers()[0].state != "paused":
+                pass
+            engine.send_signal(signal.SIGCONT)
+            while registry.servers()[0].state != "ready":
+                pass
+        finally:
+            engine.kill()
+
+
+def test_a_wait_for_another_start_is_said_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_SAY_AFTER", 0.0)
+    monkeypatch.setattr(registry, "_PATIENCE", 0.2)
+    said: list[str] = []
+    with registry.locked(), pytest.raises(LlmserveError) as caught, registry.locked(said.append):
+        pass
+    assert caught.value.code == "busy"
+    assert len(said) == 1
+    with registry.locked(said.append):
+        pass
+    assert len(said) == 1
+
+
+def test_uptime_is_by_the_kernels_clock() -> None:
+    server = record(started_at=0.0)
+    assert 0 <= server.uptime < time.time() / 2
 
 
 def test_a_zombie_is_not_alive() -> None:

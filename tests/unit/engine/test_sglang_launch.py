@@ -65,6 +65,17 @@ def test_the_key_stands_in_a_private_file_alone() -> None:
     assert KEY not in " ".join(found.argv) + str(found.env) + repr(found)
 
 
+def test_the_management_routes_have_a_key_of_their_own() -> None:
+    serving = Serving(
+        plan=PLAN, environment=GPU, model_path="/weights", served_name="m", api_key=KEY, admin_key="sk-admin-1234",
+        address=Address(host="127.0.0.1", port=30000),
+    )  # fmt: skip
+    found = SGLang().launch(serving)
+    assert found.files == {"sglang.yaml": f'api-key: "{KEY}"\nadmin-api-key: "sk-admin-1234"\n'}
+    assert found.secrets == (KEY, "sk-admin-1234")
+    assert "sk-admin-1234" not in " ".join(found.argv) + str(found.env) + repr(found) + repr(serving)
+
+
 @pytest.mark.parametrize("key", ["a: b # c", 'quote"back\\slash', "{x}", "yes", "1e3", "!tag", "*a"])
 def test_no_key_is_misread_as_yaml(key: str) -> None:
     yaml = pytest.importorskip("yaml")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import PRIVATE_DIR, Device, Environment, Facts, Failure, Launch, Progress, Serving
+from llmserve.engine.base import PRIVATE_DIR, Device, Eased, Environment, Facts, Failure, Launch, Progress, Serving
 from llmserve.plan.plan import Plan
 
 _STAGES: tuple[tuple[str, Progress], ...] = (
@@ -64,6 +64,12 @@ class LlamaCpp:
                 hint="If memory was short (`llmserve doctor`), try a smaller --context or a smaller model.",
             )
         return None
+
+    def ease(self, argv: Sequence[str], failure: Failure, stage: str, *, kept: Collection[str]) -> Eased | None:
+        from llmserve.engine import ease
+        from llmserve.engine.llamacpp import easing
+
+        return ease.ease(easing.RULES, argv, failure, stage, kept=kept)
 
     def facts(self, info: Mapping[str, Any], log: str) -> Facts:
         from llmserve.engine.llamacpp import facts as figures

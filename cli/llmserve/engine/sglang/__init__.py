@@ -5,11 +5,11 @@ What reads logs is imported when there is a log: its expressions take longer to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmserve.engine import environments
-from llmserve.engine.base import Device, Environment, Facts, Failure, Launch, Progress, Serving
+from llmserve.engine.base import Device, Eased, Environment, Facts, Failure, Launch, Progress, Serving
 from llmserve.plan.plan import Plan
 
 
@@ -57,6 +57,12 @@ class SGLang:
         from llmserve.engine.sglang import failures
 
         return failures.exit_failure(code)
+
+    def ease(self, argv: Sequence[str], failure: Failure, stage: str, *, kept: Collection[str]) -> Eased | None:
+        from llmserve.engine import ease
+        from llmserve.engine.sglang import easing
+
+        return ease.ease(easing.RULES, argv, failure, stage, kept=kept)
 
     def facts(self, info: Mapping[str, Any], log: str) -> Facts:
         from llmserve.engine.sglang import facts as figures
