@@ -23,6 +23,7 @@ __all__ = [
     "each",
     "events",
     "frames",
+    "loaded",
     "pieces",
     "refusals",
     "without_done",
@@ -152,6 +153,14 @@ def frames(encode: Callable[[Sequence[Event]], Iterable[bytes]], *routes: str, *
 def pieces(change: Callable[[bytes], bytes], *routes: str) -> dict[str, Any]:
     """Each event's bytes."""
     return frames(lambda given: [change(encode_event(event)) for event in given], *routes)
+
+
+def loaded(text: str, otherwise: Any) -> Any:
+    """Parsed JSON; texts that a limit has cut short are none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return otherwise
 
 
 def dumped(event: Event) -> str:

@@ -15,11 +15,36 @@ from tests.fakes.openai.deviation import Deviation
 from tests.fakes.openai.server import FakeOpenAI
 from tests.fakes.openai.settings import Settings
 
-__all__ = ["BAD", "NEVER", "Hunt", "bad", "hunt", "outcomes"]
+__all__ = ["AFTER", "BAD", "NEVER", "Hunt", "bad", "hunt", "outcomes"]
 
 BAD = ("fail", "ignored")
 NEVER = ("tools.custom", "vision.audio", "vision.file")
 """What this fake refuses as models of OpenAI's do; beside these, only the area of other endpoints is unsupported."""
+
+LOOKING_BACK = ("error.server", "error.envelope.everywhere", "error.status.class", "transport.framing")
+"""Checks that judge all answers of a run, whatever they were to."""
+_CHAT = ("parameters", "messages", "streaming", "tools", "tools-streamed", "structured", "reasoning", "vision")
+AFTER: dict[str, tuple[str, ...]] = {
+    "transport": ("errors", "other", "auth"),
+    "auth": ("models", "errors"),
+    "models": ("chat", "errors", "auth", "transport", "embeddings", "completions", "responses", *_CHAT),
+    "errors": ("transport", "auth", "models", "embeddings", "completions", "responses", "other", "cors", *_CHAT),
+    "chat": _CHAT,
+    "parameters": ("chat", "errors", *_CHAT),
+    "messages": _CHAT,
+    "streaming": ("chat", *_CHAT),
+    "tools": ("tools-streamed", "errors", "messages", "structured"),
+    "tools-streamed": ("tools",),
+    "structured": ("tools", "errors"),
+    "reasoning": ("chat", *_CHAT),
+    "vision": ("messages", "errors"),
+    "completions": ("errors",),
+    "embeddings": ("errors",),
+    "responses": ("errors",),
+    "other": (),
+    "cors": (),
+}
+"""Areas that read the same bytes, or send requests of the same kind: what may fail after a deviation in an area."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +64,16 @@ class Hunt:
 
     @property
     def strange(self) -> list[Outcome]:
-        allowed = self.deviation.follows
+        allowed = (
+            *self.deviation.follows,
+            *LOOKING_BACK,
+            *(room for area in self.deviation.areas for room in AFTER[area]),
+        )
         return [
             one
             for one in self.failed
             if one.check.area not in self.deviation.areas
-            and not any(fnmatchcase(one.check.id, glob) or fnmatchcase(one.check.area, glob) for glob in allowed)
+            and not any(fnmatchcase(one.check.id, glob) or one.check.area == glob for glob in allowed)
         ]
 
 
@@ -66,5 +95,6 @@ def hunt(server: FakeOpenAI, deviation: Deviation, checks: Sequence[Check]) -> H
     """What ``checks`` say when ``deviation`` is switched on."""
     server.become(Settings(reasoning=deviation.reasoning), deviation)
     seen = outcomes(server, checks)
+    assert not server.broken, server.broken
     refused = [one for one in seen if one.finding.verdict == "unsupported" and one.check.id not in NEVER]
     return Hunt(deviation, bad(seen), tuple(refused))

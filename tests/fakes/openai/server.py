@@ -26,7 +26,8 @@ __all__ = ["FakeOpenAI"]
 class FakeOpenAI:
     """The server on a free port of the loopback. ``url`` ends in /v1; ``requests`` is what arrived.
 
-    ``deviation`` is what it does differently from OpenAI, changed at any time between two requests.
+    ``deviation`` is what it does differently from OpenAI, changed at any time between two requests. ``broken`` tells
+    of deviations that failed to be made.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class FakeOpenAI:
         self.settings = settings or Settings()
         self.deviation = deviation
         self.requests: list[Request] = []
+        self.broken: list[str] = []
         self.stopping = threading.Event()
         self._app = App(self.settings)
         self._numbers = itertools.count(1)
@@ -73,7 +75,11 @@ class FakeOpenAI:
         deviation = self.deviation
         asked = deviation.ask(request) if deviation and deviation.ask else request
         given = self._app.answer(asked)
-        return deviation.answer(request, given) if deviation and deviation.answer else given
+        try:
+            return deviation.answer(request, given) if deviation and deviation.answer else given
+        except Exception as error:  # a deviation that cannot be made is a fault of the test
+            self.broken.append(f"{deviation and deviation.name}: {type(error).__name__}: {error}")
+            raise
 
 
 class _Server(ThreadingHTTPServer):

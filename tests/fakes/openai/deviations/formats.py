@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.fakes.openai.answer import Answer, Event, Json, Request
-from tests.fakes.openai.deviation import Deviation, answering, asking, body, choices, chunks, deltas, events
+from tests.fakes.openai.deviation import Deviation, answering, asking, body, choices, chunks, deltas, events, loaded
 
 CHAT = "chat/completions"
 _ORDER = ("minItems", "maxItems", "minLength", "maxLength", "pattern", "minimum", "maximum")
@@ -32,7 +32,11 @@ def _whole(change: Callable[[str], str], kind: str = "json_schema") -> Any:
 
 
 def _value(change: Callable[[Json], Any]) -> Any:
-    return _whole(lambda text: json.dumps(change(json.loads(text)), ensure_ascii=False))
+    def one(text: str) -> str:
+        found = loaded(text, None)
+        return text if not isinstance(found, dict) else json.dumps(change(found), ensure_ascii=False)
+
+    return _whole(one)
 
 
 def _ignoring(*kinds: str, streams: bool | None = None) -> Any:
@@ -140,10 +144,10 @@ STRUCTURED = (
         if _wants(request) == "json_schema" else request, CHAT)),
     Deviation(name="format-fenced", areas=("structured",), **_whole(lambda text: f"```json\n{text}\n```")),
     Deviation(name="format-chatty", areas=("structured",), **_whole(lambda text: f"Here you are: {text}")),
-    Deviation(name="format-python", areas=("structured",), **_whole(lambda text: str(json.loads(text)))),
+    Deviation(name="format-python", areas=("structured",), **_whole(lambda text: str(loaded(text, text)))),
     Deviation(name="format-twice-encoded", areas=("structured",), **_whole(json.dumps)),
     Deviation(name="format-trailing-comma", areas=("structured",), **_whole(lambda text: text[:-1] + ",}")),
-    Deviation(name="format-parsed-object", areas=("structured",), **_whole(json.loads)),
+    Deviation(name="format-parsed-object", areas=("structured",), **_whole(lambda text: loaded(text, text))),
     Deviation(name="schema-extra-key", areas=("structured",), **_value(lambda found: found | {"note": "x"})),
     Deviation(name="schema-key-missing", areas=("structured",), **_value(lambda found: dict(list(found.items())[1:]))),
     Deviation(name="schema-booleans-text", areas=("structured",), **_value(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.fakes.openai.answer import Answer, Event, Json, Request
-from tests.fakes.openai.deviation import Deviation, answering, asking, choices, chunks, drop, each, events
+from tests.fakes.openai.deviation import Deviation, answering, asking, choices, chunks, drop, each, events, loaded
 
 CHAT = "chat/completions"
 
@@ -63,7 +63,9 @@ def _anywhere(change: Callable[[Any], Any]) -> Any:
     """The arguments of each call, parsed, in whole answers: strict mode that is not."""
 
     def each(call: Json) -> None:
-        call["function"]["arguments"] = json.dumps(change(json.loads(call["function"]["arguments"])))
+        found = loaded(call["function"]["arguments"], None)
+        if isinstance(found, dict):
+            call["function"]["arguments"] = json.dumps(change(found))
 
     return _calls(each)
 
@@ -217,11 +219,11 @@ WHOLE = (
     Deviation(name="parallel-off-ignored", areas=("tools",),
               **asking(lambda request: request.without("parallel_tool_calls"), CHAT)),
     Deviation(name="m02-arguments-object", areas=("tools",), **_calls(
-        lambda call: call["function"].update(arguments=json.loads(call["function"]["arguments"])))),
+        lambda call: call["function"].update(arguments=loaded(call["function"]["arguments"], {})))),
     Deviation(name="arguments-twice-encoded", areas=("tools",), **_calls(
         lambda call: call["function"].update(arguments=json.dumps(call["function"]["arguments"])))),
     Deviation(name="arguments-python", areas=("tools",), **_calls(
-        lambda call: call["function"].update(arguments=str(json.loads(call["function"]["arguments"]))))),
+        lambda call: call["function"].update(arguments=str(loaded(call["function"]["arguments"], {}))))),
     Deviation(name="arguments-fenced", areas=("tools",), **_calls(
         lambda call: call["function"].update(arguments=f"```json\n{call['function']['arguments']}\n```"))),
     Deviation(name="arguments-null", areas=("tools",), **_calls(lambda call: call["function"].update(arguments=None))),
