@@ -19,7 +19,7 @@ __all__ = ["AFTER", "BAD", "NEVER", "TIMED", "Hunt", "bad", "hunt", "outcomes"]
 
 BAD = ("fail", "ignored")
 TIMED = ("transport.disconnect", "stream.closes")
-"""Checks whose verdict depends on the clock: on a busy machine they may fail without a cause, so nothing is made of it."""
+"""Checks whose verdict depends on the clock: on a busy machine they fail without a cause, so nothing is made of it."""
 NEVER = ("tools.custom", "vision.audio", "vision.file")
 """What this fake refuses as models of OpenAI's do; beside these, only the area of other endpoints is unsupported."""
 
@@ -88,10 +88,15 @@ def outcomes(server: FakeOpenAI, checks: Sequence[Check], *, timeout_s: float = 
 
 def bad(found: Sequence[Outcome]) -> tuple[Outcome, ...]:
     """The failures: wrong, or accepted without effect; and what a check could not bear."""
-    timeless = (
-        one for one in found if one.check.id not in TIMED and "events arrive at once, after" not in one.finding.saw
-    )
-    return tuple(one for one in timeless if one.finding.verdict in BAD or one.finding.saw.startswith("internal error"))  # fmt: skip
+    return tuple(one for one in found if _is_bad(one) and not _is_timed(one))
+
+
+def _is_bad(outcome: Outcome) -> bool:
+    return outcome.finding.verdict in BAD or outcome.finding.saw.startswith("internal error")
+
+
+def _is_timed(outcome: Outcome) -> bool:
+    return outcome.check.id in TIMED or "events arrive at once, after" in outcome.finding.saw
 
 
 def hunt(server: FakeOpenAI, deviation: Deviation, checks: Sequence[Check]) -> Hunt:
