@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmserve.chat.session import Answer
+from llmserve.chat.answer import Answer
+from llmserve.endpoint.endpoint import Price
 from llmserve.endpoint.types import Usage
 from llmserve.output.text import duration
 
 __all__ = ["as_data", "stats", "warnings"]
 
 
-def stats(answer: Answer) -> str:
-    """``TTFT 84 ms · 61.2 tok/s · 412 tokens (38 prompt, 374 answer)``, of tokens that the server counted."""
+def stats(answer: Answer, price: Price | None = None) -> str:
+    """``TTFT 84 ms · 61.2 tok/s · 412 tokens (38 prompt, 374 answer)``, of tokens that the server counted.
+
+    With a price, what they cost.
+    """
     parts = []
     if answer.ttft_s is not None:
         parts.append(f"TTFT {_short(answer.ttft_s)}")
     if answer.tokens_per_s is not None:
         parts.append(f"{answer.tokens_per_s:.1f} tok/s")
     parts.append(_tokens(answer.usage) if answer.usage else f"{duration(answer.total_s)} in all, tokens not reported")
+    cost = _cost(answer.usage, price)
+    if cost is not None and price:
+        parts.append(f"{cost:.6f} {price.currency}" if cost < 0.01 else f"{cost:.4f} {price.currency}")
     return " · ".join(parts)
 
 
@@ -32,10 +39,16 @@ def warnings(answer: Answer) -> tuple[str, ...]:
     elif reason == "content_filter":
         said.append("The server's content filter ended the answer.")
     if answer.tools:
-        said.append(f"The model asked for a tool ({', '.join(answer.tools)}); chat runs none.")
+        said.append(f"The model asked for a tool ({', '.join(answer.tools)}) that was not run.")
     elif not answer.content and not said:
         said.append("The answer is empty.")
     return tuple(said)
+
+
+def _cost(usage: Usage | None, price: Price | None) -> float | None:
+    if not (usage and price) or usage.prompt is None or usage.completion is None:
+        return None
+    return price.of(usage.prompt, usage.completion)
 
 
 def as_data(answer: Answer, model: str) -> dict[str, Any]:
@@ -43,6 +56,7 @@ def as_data(answer: Answer, model: str) -> dict[str, Any]:
     usage = answer.usage
     return {
         "model": model,
+        "message": _message(answer),
         "content": answer.content,
         "reasoning": answer.reasoning or None,
         "finish_reason": answer.finish_reason,
@@ -55,9 +69,19 @@ def as_data(answer: Answer, model: str) -> dict[str, Any]:
         }
         if usage
         else None,
+        "tokens_per_s": None if answer.tokens_per_s is None else round(answer.tokens_per_s, 3),
         "ttft_s": None if answer.ttft_s is None else round(answer.ttft_s, 6),
         "total_s": round(answer.total_s, 6),
     }
+
+
+def _message(answer: Answer) -> dict[str, Any]:
+    """The answer as a message, to be sent back."""
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in answer.calls
+    ]
+    return {"role": "assistant", "content": answer.content, **({"tool_calls": calls} if calls else {})}
 
 
 def _tokens(usage: Usage) -> str:

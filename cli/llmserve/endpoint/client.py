@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llmserve import __version__
 from llmserve.endpoint import stream, wire  # what only a failure needs is imported by the failure
 from llmserve.endpoint.endpoint import Endpoint
+from llmserve.endpoint.pace import paced
 from llmserve.endpoint.types import ChatRequest, Completion, ServedModel, StreamEvent
 from llmserve.endpoint.url import is_loopback
 from llmserve.errors import LlmserveError, UsageError
@@ -58,19 +59,34 @@ class Client:
 
     def chat(self, request: ChatRequest) -> Completion:
         """One whole answer."""
-        with self._send("POST", "/chat/completions", request.body(stream=False), request.model) as response:
+        answer = wire.completion(self.complete(request.body(stream=False)))
+        assert answer is not None  # complete looked
+        return answer
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The whole answer to a body that is sent as it stands, as the server's own JSON."""
+        with self._send("POST", "/chat/completions", body, str(body.get("model", ""))) as response:
             data = self._json(response)
-        answer = wire.completion(data) if isinstance(data, dict) else None
-        if answer:
-            return answer
+        if isinstance(data, dict) and wire.completion(data):
+            return data
         if isinstance(data, dict) and (data.get("error") or data.get("object") == "error" or "detail" in data):
-            raise stream.refused(self.endpoint, data, request.model)
+            raise stream.refused(self.endpoint, data, str(body.get("model", "")))
         raise self._not_json("JSON that is no chat completion")
 
-    def chat_stream(self, request: ChatRequest) -> Generator[StreamEvent]:
-        """The answer as it comes, closed by one StreamEnd. Closing the iterator closes the connection."""
-        with self._send("POST", "/chat/completions", request.body(stream=True), request.model) as response:
-            yield from stream.read(_until_cut(response), self.endpoint, model=request.model)
+    def chat_stream(
+        self,
+        request: ChatRequest,
+        *,
+        idle: Callable[[], None] = lambda: None,
+        tap: Callable[[bytes], None] = lambda _: None,
+    ) -> Generator[StreamEvent]:
+        """The answer as it comes, closed by one StreamEnd. Closing the iterator closes the connection.
+
+        ``idle`` is called before each wait for more, ``tap`` with the bytes of the body as they arrive.
+        """
+        sent = self._send("POST", "/chat/completions", request.body(stream=True), request.model)
+        with sent as response, paced(response, idle):
+            yield from stream.read(_until_cut(response, tap), self.endpoint, model=request.model)
 
     def text(self, url: str) -> str:
         """What ``url``, a page beside the API, answers to GET."""
@@ -212,12 +228,14 @@ def _bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def _until_cut(response: httpx2.Response) -> Iterator[bytes]:
+def _until_cut(response: httpx2.Response, tap: Callable[[bytes], None]) -> Iterator[bytes]:
     """The answer's bytes up to where they stop; the reader of the stream knows whether that was its end."""
     import httpx2
 
     with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError):
-        yield from response.iter_bytes()
+        for piece in response.iter_bytes():
+            tap(piece)
+            yield piece
 
 
 def _head(response: httpx2.Response, limit: int) -> bytes:

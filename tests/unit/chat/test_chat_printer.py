@@ -61,7 +61,7 @@ def test_thoughts_are_dimmed_and_apart() -> None:
     for delta in (Delta(reasoning="hm"), Delta(reasoning="\x1b[1m!\n\n"), Delta(content="a"), Delta(content="b")):
         printer.show(delta)
     printer.end()
-    assert out.getvalue() == "\x1b[2mhm[1m!\x1b[0m\nab\n"
+    assert out.getvalue() == "\x1b[2mhm!\x1b[0m\nab\n"
 
 
 def test_thoughts_between_texts() -> None:

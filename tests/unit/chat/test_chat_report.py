@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from llmserve.chat.answer import Answer, ToolCall
 from llmserve.chat.report import as_data, stats, warnings
-from llmserve.chat.session import Answer
+from llmserve.endpoint.endpoint import Price
 from llmserve.endpoint.types import Usage
+
+
+def call(name: str) -> ToolCall:
+    return ToolCall(id="1", name=name, arguments="{}")
 
 
 @pytest.mark.parametrize(
@@ -31,12 +36,19 @@ def test_stats(answer: Answer, line: str) -> None:
         (Answer(content="a", finish_reason="length"), "cut at the token limit"),
         (Answer(reasoning="a", finish_reason="length"), "spent on thinking"),
         (Answer(content="a", finish_reason="content_filter"), "content filter"),
-        (Answer(tools=("f", "g"), finish_reason="tool_calls"), "asked for a tool (f, g)"),
+        (Answer(calls=(call("f"), call("g")), finish_reason="tool_calls"), "asked for a tool (f, g)"),
         (Answer(finish_reason="stop"), "The answer is empty."),
     ],
 )
 def test_warnings(answer: Answer, said: str) -> None:
     assert [said in sentence for sentence in warnings(answer)] == ([True] if said else [])
+
+
+def test_cost() -> None:
+    answer = Answer(usage=Usage(prompt=1_000_000, completion=500_000, total=1_500_000))
+    assert stats(answer, Price(prompt=0.5, answer=2)).endswith(" · 1.5000 USD")
+    assert stats(Answer(usage=Usage(prompt=10, completion=5)), Price(prompt=1, answer=1)).endswith(" · 0.000015 USD")
+    assert "USD" not in stats(Answer(usage=Usage(total=10)), Price(prompt=1, answer=1)), "not reported, not guessed"
 
 
 def test_data() -> None:
@@ -47,7 +59,8 @@ def test_data() -> None:
         "prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cached_tokens": None, "reasoning_tokens": None,
     }  # fmt: skip
     assert as_data(answer, "m") == {
-        "model": "m", "content": "a", "reasoning": None, "finish_reason": "stop", "usage": usage,
-        "ttft_s": 0.5, "total_s": 1,
+        "model": "m", "message": {"role": "assistant", "content": "a"}, "content": "a", "reasoning": None,
+        "finish_reason": "stop", "usage": usage,
+        "tokens_per_s": None, "ttft_s": 0.5, "total_s": 1,
     }  # fmt: skip
     assert as_data(Answer(), "m")["usage"] is None

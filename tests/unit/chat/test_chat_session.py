@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from llmserve.chat.session import Answer, Session, choose_model
+from llmserve.chat.answer import Answer, ToolCall
+from llmserve.chat.session import Session, choose_model
 from llmserve.endpoint.types import ChatRequest, Delta, ServedModel, StreamEnd, StreamEvent, ToolFragment, Usage
 from llmserve.errors import LlmserveError
 
@@ -24,7 +25,7 @@ class Scripted:
     def models(self) -> list[ServedModel]:
         return [ServedModel(id=name) for name in self._models]
 
-    def chat_stream(self, request: ChatRequest) -> Iterator[StreamEvent]:
+    def chat_stream(self, request: ChatRequest, **_: object) -> Iterator[StreamEvent]:
         self.requests.append(request)
         try:
             for event in self.scripts.pop(0):
@@ -109,11 +110,94 @@ def test_a_failed_answer_is_kept() -> None:
     assert len(session.messages) == 2
 
 
-def test_a_question_without_an_answer_is_forgotten() -> None:
-    session = Session(Scripted([LlmserveError("refused")], [STOP]), "m")
+def test_a_question_without_an_answer_is_pending_and_can_be_asked_again() -> None:
+    client = Scripted([LlmserveError("refused")], [STOP], [Delta(content="a"), STOP])
+    session = Session(client, "m")
     session.ask("q", ignore)
+    assert (session.messages, session.pending) == ([], {"role": "user", "content": "q"})
+    answer = session.retry(ignore)
+    assert answer is not None
+    assert answer.content == ""
+    assert (session.retry(ignore) or Answer()).content == "a"
+    assert [message["content"] for message in session.messages] == ["q", "a"]
+    assert [len(request.messages) for request in client.requests] == [1, 1, 1], "two questions in a row are refused"
+
+
+def test_retry_undo_and_dropping_the_oldest() -> None:
+    scripts: list[Script] = [[Delta(content=f"a{number}"), STOP] for number in range(1, 5)]
+    client = Scripted(*scripts)
+    session = Session(client, "m")
+    assert session.retry(ignore) is None
+    assert session.undo() is None
+    assert not session.drop_oldest()
+    for question in ("q1", "q2", "q3"):
+        session.ask(question, ignore)
+    session.retry(ignore)
+    assert [message["content"] for message in session.messages] == ["q1", "a1", "q2", "a2", "q3", "a4"]
+    assert session.drop_oldest()
+    assert session.undo() == {"role": "user", "content": "q3"}
+    assert [message["content"] for message in session.messages] == ["q2", "a2"]
+
+
+def test_every_change_is_told_before_and_after_the_answer() -> None:
+    seen: list[tuple[int, bool]] = []
+    session = Session(Scripted([Delta(content="a"), STOP]), "m")
+    session.changed = lambda: seen.append((len(session.turns), session.pending is not None))
     session.ask("q", ignore)
-    assert session.messages == []
+    assert seen == [(0, True), (1, False)]
+
+
+def test_thoughts_inside_the_text_are_taken_out() -> None:
+    shown: list[Delta] = []
+    client = Scripted(
+        [Delta(content="<thi"), Delta(content="nk>\nHm.</th"), Delta(content="ink>\n\nYes"), STOP], [STOP]
+    )
+    session = Session(client, "m")
+    answer = session.ask("q", shown.append)
+    assert (answer.content, answer.reasoning) == ("Yes", "Hm.")
+    assert "".join(delta.content for delta in shown) == "Yes"
+    assert session.turns[0].reasoning == "Hm."
+    session.ask("q2", ignore)
+    assert client.requests[1].messages[1] == {"role": "assistant", "content": "Yes"}
+
+
+def test_a_tag_that_is_never_closed_or_only_spoken_of() -> None:
+    assert (ask(Delta(content="<think>a <"), STOP).reasoning) == "a <"
+    assert (ask(Delta(content="<thi"), STOP).content) == "<thi"
+    assert (ask(Delta(content="Use <think>x</think>."), STOP).content) == "Use <think>x</think>."
+
+
+class Adder:
+    """A toolbox with one tool."""
+
+    definitions = ({"type": "function", "function": {"name": "add", "description": "", "parameters": {}}},)
+
+    def call(self, call: ToolCall) -> str:
+        return f"{call.name}:{call.arguments}"
+
+
+def test_tools_are_run_and_their_results_sent_back() -> None:
+    fragments = [
+        ToolFragment(index=0, id="c1", name="add", arguments='{"a":'), ToolFragment(index=0, arguments=" 1}"),
+        ToolFragment(index=1, id="c2", name="add", arguments="{}"),
+    ]  # fmt: skip
+    calling = [Delta(tool_calls=(fragment,)) for fragment in fragments]
+    client = Scripted([*calling, StreamEnd(finish_reason="tool_calls")], [Delta(content="2"), STOP])
+    session = Session(client, "m", tools=Adder())
+    assert session.ask("1+1?", ignore).content == "2"
+    assert client.requests[0].sampling["tools"] == list(Adder.definitions)
+    roles = [message["role"] for message in client.requests[1].messages]
+    assert roles == ["user", "assistant", "tool", "tool"]
+    assert client.requests[1].messages[1]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 1}'}
+    assert client.requests[1].messages[2] == {"role": "tool", "tool_call_id": "c1", "content": 'add:{"a": 1}'}
+    assert session.turns[0].answer == "2"
+
+
+def test_a_model_that_calls_for_ever_is_stopped() -> None:
+    calling: Script = [Delta(tool_calls=(ToolFragment(index=0, id="c", name="add", arguments="{}"),)), STOP]
+    client = Scripted(*([calling] * 100))
+    Session(client, "m", tools=Adder()).ask("q", ignore)
+    assert len(client.requests) == 17
 
 
 def test_other_errors_pass() -> None:
@@ -162,7 +246,7 @@ def test_other_choices_are_ignored() -> None:
 
 def test_tools_are_named() -> None:
     fragments = (ToolFragment(index=0, name="f"), ToolFragment(index=0, arguments="{}"))
-    assert ask(Delta(tool_calls=fragments), STOP).tools == ("f",)
+    assert ask(Delta(tool_calls=fragments), STOP).calls == (ToolCall(id="call_0", name="f", arguments="{}"),)
 
 
 @pytest.mark.parametrize(
