@@ -161,6 +161,7 @@ class Loop:
         while True:
             now = time.monotonic_ns()
             if until is not None and now >= until:
+                self._due(until)  # what was due before is sent, late or not
                 self._exhausted, self._next_due, until = True, None, None
                 self._hard_end = now + int(drive.drain_s * 1e9)
                 self._later.clear()

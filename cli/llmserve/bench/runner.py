@@ -6,12 +6,14 @@ import datetime
 import resource
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from llmserve import __version__
-from llmserve.bench import lookup, schedule, self_proof, slo
+from llmserve.bench import dataset, extras, lookup, schedule, self_proof, slo
+from llmserve.bench.dataset import FromFile
 from llmserve.bench.lengths import Lengths
 from llmserve.bench.loop import Drive, Loop, Tally
 from llmserve.bench.payload import Form
@@ -33,7 +35,11 @@ OPEN_LOOP_CONNECTIONS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the user asked for. ``connections`` caps what is in flight in an open loop (``rate``)."""
+    """What the user asked for. ``connections`` caps what is in flight in an open loop (``rate`` or ``trace``).
+
+    ``ramp_to`` is the rate at the end of ``duration_s``. A ``trace`` brings its own arrivals, a ``dataset`` only
+    requests.
+    """
 
     api: str = "chat"
     concurrency: int = 8
@@ -41,6 +47,11 @@ class Settings:
     duration_s: float | None = None
     rate: float | None = None
     arrival: str = "poisson"
+    ramp_to: float | None = None
+    trace: Path | None = None
+    trace_speed: float = 1.0
+    dataset: Path | None = None
+    images: str | None = None
     connections: int | None = None
     inputs: Lengths
     outputs: Lengths
@@ -58,16 +69,22 @@ class Settings:
     percentiles: tuple[float, ...] = ()
 
     @property
+    def open_loop(self) -> bool:
+        return self.rate is not None or self.trace is not None
+
+    @property
     def load(self) -> Load:
-        cap = self.concurrency if self.rate is None else self.connections
+        arrival = self.arrival if self.ramp_to is None else f"{self.arrival}, growing to {self.ramp_to:g}"
         return Load(
-            kind="closed" if self.rate is None else "open", concurrency=cap, rate=self.rate,
-            arrival="" if self.rate is None else self.arrival, requests=self.requests, duration_s=self.duration_s,
+            kind="open" if self.open_loop else "closed", rate=self.rate,
+            concurrency=self.connections if self.open_loop else self.concurrency,
+            arrival="trace" if self.trace else arrival if self.open_loop else "", requests=self.requests,
+            duration_s=self.duration_s,
         )  # fmt: skip
 
     @property
     def most_connections(self) -> int:
-        return self.concurrency if self.rate is None else self.connections or OPEN_LOOP_CONNECTIONS
+        return self.connections or OPEN_LOOP_CONNECTIONS if self.open_loop else self.concurrency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +119,7 @@ def measure(
     with sampling(endpoint, wanted=lookup.has_metrics(endpoint, target)) as sampler:
         try:
             form, vocabulary, notes = learn(loop, endpoint, model, settings)
-            source = synthetic(settings, form, vocabulary)
+            source = source_of(settings, form, vocabulary)
             _warm_up(loop, settings, source)
             if sampler:
                 sampler.mark()
@@ -202,18 +219,26 @@ def ask(loop: Loop, payloads: Sequence[bytes], settings: Settings) -> list[tuple
     return found
 
 
-def synthetic(settings: Settings, form: Form, vocabulary: Vocabulary) -> Synthetic:
+def source_of(settings: Settings, form: Form, vocabulary: Vocabulary) -> Iterable[Request]:
+    """Where requests come from: a file, or words."""
+    path = settings.trace or settings.dataset
+    if path:
+        return FromFile(
+            entries=dataset.load(path), form=form, vocabulary=vocabulary, outputs=settings.outputs,
+            once=settings.trace is not None, seed=settings.seed, repeatable=settings.repeatable,
+        )  # fmt: skip
     return Synthetic(
         form=form, vocabulary=vocabulary, inputs=settings.inputs, outputs=settings.outputs, seed=settings.seed,
         repeatable=settings.repeatable, prefix_share=settings.prefix_share, prefixes=settings.prefixes,
         turns=settings.turns, think_s=settings.think_s,
+        decorate=extras.images(settings.images) if settings.images else None,
     )  # fmt: skip
 
 
-def _load(loop: Loop, settings: Settings, source: Synthetic) -> None:
+def _load(loop: Loop, settings: Settings, source: Iterable[Request]) -> None:
     supply = Supply(iter(source), settings.requests)
     _prepare(supply)
-    if settings.rate is None:
+    if not settings.open_loop:
         loop.connect_ahead(min(settings.concurrency, settings.requests or settings.concurrency))
     loop.run(
         Drive(
@@ -225,12 +250,17 @@ def _load(loop: Loop, settings: Settings, source: Synthetic) -> None:
 
 
 def _arrivals(settings: Settings) -> Iterator[float] | None:
+    if settings.trace:
+        return dataset.arrivals(dataset.load(settings.trace), settings.trace_speed)
     if settings.rate is None:
         return None
-    return schedule.arrivals(settings.rate, schedule.parse_arrival(settings.arrival), settings.seed)
+    arrival = schedule.parse_arrival(settings.arrival)
+    if settings.ramp_to is not None and settings.duration_s:
+        return schedule.ramp(settings.rate, settings.ramp_to, settings.duration_s, arrival, settings.seed)
+    return schedule.arrivals(settings.rate, arrival, settings.seed)
 
 
-def _warm_up(loop: Loop, settings: Settings, source: Synthetic) -> None:
+def _warm_up(loop: Loop, settings: Settings, source: Iterable[Request]) -> None:
     wanted = min(settings.concurrency, 8) if settings.warmup is None else settings.warmup
     if not wanted:
         return

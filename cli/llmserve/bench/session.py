@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import signal
 import socket
 from pathlib import Path
@@ -77,12 +78,14 @@ def consent(endpoint: Endpoint, settings: Settings, output: Output, *, yes: bool
     Raises:
         UsageError: nobody agreed.
     """
-    streams = settings.most_connections if settings.rate is None or settings.connections else settings.rate
+    unbounded = settings.open_loop and not settings.connections
+    streams = (settings.rate or math.inf) if unbounded else settings.most_connections
     if yes or streams <= QUIETLY or is_near(urlsplit(endpoint.base_url).hostname or ""):
         return
     said = f"{endpoint.base_url} is a public address, and this sends it up to {streams:g} requests at a time"
-    if settings.rate is not None and not settings.connections:
-        said = f"{endpoint.base_url} is a public address, and this sends it {streams:g} requests per second"
+    if unbounded:
+        rate = f"{streams:g} requests per second" if settings.rate else "a trace"
+        said = f"{endpoint.base_url} is a public address, and this sends it {rate}"
     if output.interactive:
         import typer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,14 @@ def bench(
     duration: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Send for this long.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Requests per second, whatever the answers do.")] = None,
     arrival: Annotated[str, typer.Option(help="With --rate: poisson, constant, or gamma:CV.")] = "poisson",
+    ramp_to: Annotated[float | None, typer.Option(min=0.001, help="With --rate: the rate at the end.")] = None,
+    trace: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Replay arrivals and lengths: Mooncake, JSONL.")
+    ] = None,
+    trace_speed: Annotated[float, typer.Option(min=0.001, help="Replay so many times as fast.")] = 1.0,
+    dataset: Annotated[str | None, typer.Option(metavar="FILE", help="Ask what stands here: ShareGPT, JSONL.")] = None,
+    images: Annotated[str | None, typer.Option(metavar="N:WxH", help="Images in each request: 1:512x512.")] = None,
+    tools: Annotated[int, typer.Option(min=0, metavar="N", help="Tools that each request offers.")] = 0,
     max_concurrency: Annotated[int | None, typer.Option(min=1, help="With --rate: the most in flight.")] = None,
     inputs: Annotated[str, typer.Option("--input", metavar="LENGTH", help="512, uniform:A:B, normal:M:SD …")] = "512",
     outputs: Annotated[str, typer.Option("--output", metavar="LENGTH", help="The same for answers.")] = "128",
@@ -72,23 +81,26 @@ def bench(
     """
     if schema:
         return _schema()
-    if requests is None and duration is None:
+    if requests is None and duration is None and not trace:
         duration = 30.0
+    _check_shape(rate=rate, ramp_to=ramp_to, trace=trace, dataset=dataset, duration=duration, cap=max_concurrency)
 
+    from llmserve.bench.extras import tools as offered
     from llmserve.bench.lengths import parse_lengths
     from llmserve.bench.payload import APIS
     from llmserve.bench.runner import Settings
 
     if api not in APIS:
         raise UsageError(f"--api {api!r} is unknown.", hint=f"Use one of {', '.join(APIS)}.")
-    if max_concurrency and rate is None:
-        raise UsageError("--max-concurrency goes with --rate.", hint="Without a rate, --concurrency is the cap.")
     settings = Settings(
         api=api, concurrency=concurrency, requests=requests, duration_s=duration, rate=rate, arrival=arrival,
-        connections=max_concurrency, inputs=parse_lengths(inputs, "--input"), warmup=warmup,
+        ramp_to=ramp_to, trace=Path(trace) if trace else None, trace_speed=trace_speed, images=images,
+        dataset=Path(dataset) if dataset else None, connections=max_concurrency,
+        inputs=parse_lengths(inputs, "--input"), warmup=warmup,
         outputs=parse_lengths(outputs, "--output"), prefix_share=prefix_share, prefixes=prefix_count,
         repeatable=no_cache_bust, turns=turns, think_s=think, seed=seed, timeout_s=timeout,
-        ignore_eos=not no_ignore_eos, extra=_object(extra), slo=slo, percentiles=_numbers(percentiles),
+        ignore_eos=not no_ignore_eos, extra={**offered(tools), **_object(extra)},
+        slo=slo, percentiles=_numbers(percentiles),
     )  # fmt: skip
     endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
 
@@ -99,6 +111,18 @@ def bench(
 
 
 _UNSHOWN = ("api_key", "header", "json", "quiet", "yes", "schema")
+
+
+def _check_shape(
+    *, rate: float | None, ramp_to: float | None, trace: str | None, dataset: str | None, duration: float | None,
+    cap: int | None,
+) -> None:  # fmt: skip
+    if cap and rate is None and not trace:
+        raise UsageError("--max-concurrency goes with --rate.", hint="Without a rate, --concurrency is the cap.")
+    if ramp_to and (rate is None or not duration):
+        raise UsageError("--ramp-to needs --rate and --duration.", hint="Try: --rate 1 --ramp-to 20 --duration 60")
+    if trace and (rate is not None or dataset):
+        raise UsageError("A trace brings its own arrivals and requests.", hint="Leave --rate and --dataset out.")
 
 
 def _object(text: str | None) -> dict[str, Any]:

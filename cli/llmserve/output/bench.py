@@ -37,7 +37,7 @@ def _heading(run: Run) -> str:
         asked = f"{load.concurrency} at a time"
     else:
         cap = f", at most {load.concurrency} at a time" if load.concurrency else ""
-        asked = f"{load.rate:g} per second ({load.arrival}){cap}"
+        asked = f"{load.rate:g} per second ({load.arrival}){cap}" if load.rate else f"a trace{cap}"
     return f"{run.model} at {run.base_url}: {run.api}, {asked}, {duration(run.summary.seconds)}"
 
 

@@ -107,6 +107,19 @@ def test_embeddings_completions_and_sessions(server: PacedProcess, capsys: Captu
     assert data["tokens"]["input"] > 3 * 40 + 3 * 80
 
 
+def test_a_trace_and_a_ramp(server: PacedProcess, capsys: Capture, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    lines = [{"arrival": n * 0.02, "input": 30 + n, "output": 2 + n} for n in range(6)]
+    trace.write_text("\n".join(map(json.dumps, lines)))
+    data = bench(server, capsys, "--trace", str(trace), "--warmup", "0")["data"]
+    assert data["load"]["kind"] == "open"
+    assert data["requests"]["ok"] == 6
+    assert data["tokens"]["input"] == sum(30 + n for n in range(6))
+    assert data["tokens"]["output"] == sum(2 + n for n in range(6))
+    ramp = ("--rate", "10", "--ramp-to", "90", "--duration", "0.4", "--arrival", "constant", "--warmup", "0")
+    assert bench(server, capsys, *ramp)["data"]["requests"]["ok"] == 19  # (10 + 90) / 2 · 0.4, less the last
+
+
 def test_rows_have_a_line_for_every_request(server: PacedProcess, capsys: Capture, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     bench(server, capsys, "-c", "3", "-n", "9", "--warmup", "2", "--rows", str(file))
@@ -152,6 +165,9 @@ def test_the_json_follows_the_published_schema(server: PacedProcess, capsys: Cap
         (["--extra", "[1]"], "no JSON object"),
         (["--percentiles", "101"], "percentiles"),
         (["--max-concurrency", "4"], "--rate"),
+        (["--ramp-to", "4"], "--duration"),
+        (["--trace", "no-such-file"], "cannot be read"),
+        (["--images", "many"], "unknown"),
     ],
 )
 def test_wrong_options_are_a_sentence(server: PacedProcess, capsys: Capture, args: list[str], says: str) -> None:
