@@ -120,6 +120,39 @@ def test_streams_at_a_pace(streams: int, tmp_path: Path) -> None:
     assert data["tokens"]["output"] == count * OUTPUT
 
 
+@pytest.mark.parametrize("streams", [64, 512])
+def test_sglangs_own_client_on_the_same_load(streams: int, tmp_path: Path) -> None:
+    """The Rust client of SGLang's wheel, if `llmserve engine install sglang` has brought it."""
+    from llmserve.engine import engines
+    from llmserve.models.builtin import build
+
+    environment = engines()["sglang"].environment()
+    if environment is None:
+        pytest.skip("SGLang is not installed")
+    truth, saved, count = tmp_path / "truth.jsonl", tmp_path / "rust.jsonl", 4 * streams
+    with mock(truth) as url:
+        command = [
+            str(environment.python), "-m", "sglang.benchmark.rust_client", "--backend", "sglang-oai-chat",
+            "--base-url", url.removesuffix("/v1"), "--model", "paced", "--dataset-name", "random-ids",
+            "--random-input-len", "32", "--random-output-len", str(OUTPUT), "--random-range-ratio", "1.0",
+            "--num-prompts", str(count), "--max-concurrency", str(streams), "--disable-tqdm",
+            "--tokenizer", str(build("safetensors")), "--output-file", str(saved),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, preexec_fn=lambda: pin(1)
+        )
+    if done.returncode:
+        pytest.skip(f"SGLang's client does not run here: {done.stderr[-200:]}")
+    told = json.loads(saved.read_text().splitlines()[-1])
+    real = Truth([one for one in read(truth) if len(one["written"]) == OUTPUT][-count:])
+    print(
+        f"\nSGLang's Rust client, {streams} streams: mean TTFT {told['mean_ttft_ms'] - mean(real.ttft):+.3f} ms wrong,"
+    )
+    print(
+        f"  {told['p99_ttft_ms'] - at(real.ttft, 99):+.3f} in p99; ITL p99 {told['p99_itl_ms'] - at(real.itl, 99):+.3f}"
+    )
+
+
 def bare_read() -> float:
     """CPU µs of one recvmsg of a waiting chunk on this machine right now: what no client can go below."""
     import socket

@@ -34,7 +34,7 @@ def test_inputs_have_the_length_that_was_asked_for(server: dict[str, Any], tmp_p
 
 def test_a_client_that_is_starved_marks_its_run_invalid(server: dict[str, Any]) -> None:
     """Stopped for half a second again and again, it reads late what came meanwhile: the kernel's stamps show it."""
-    load = ("-c", "4", "-n", "24", "--input", "100", "--output", "100", "--json")
+    load = ("-c", "4", "-n", "8", "--input", "100", "--output", "60", "--json")
     process = server["cli"].popen("bench", "--base-url", server["url"], *load)
     while process.poll() is None:
         process.send_signal(signal.SIGSTOP)

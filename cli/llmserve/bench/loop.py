@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 from llmserve.bench.connection import ANCILLARY, READ, Connection, Target, stamp_of
 from llmserve.bench.exchange import Exchange
@@ -67,6 +68,7 @@ class Tally:
     clock_steps: list[int] = field(default_factory=list)
     examples: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
+    waited_s: float = 0.0
     wall_s: float = 0.0
     gave_up: str = ""
     stopped: bool = False
@@ -139,11 +141,12 @@ class Loop:
         gc.collect()
         gc.freeze()
         gc.disable()
-        cpu, began = time.process_time(), time.monotonic_ns()
+        cpu, waited, began = time.process_time(), _waited(), time.monotonic_ns()
         try:
             self._run(began)
         finally:
             self.tally.cpu_s += time.process_time() - cpu
+            self.tally.waited_s += _waited() - waited
             self.tally.wall_s += (time.monotonic_ns() - began) / 1e9
             gc.unfreeze()
             if collecting:
@@ -575,3 +578,11 @@ class Loop:
                 self._lost(connection, TimeoutError(errno.ETIMEDOUT, "no connection in time"))
         if self.watch:
             self.watch(self)
+
+
+def _waited() -> float:
+    """Seconds that this thread was ready to run but had no core, since its start; 0 where the kernel does not tell."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

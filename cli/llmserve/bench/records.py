@@ -182,7 +182,8 @@ class Proof:
     """What the client knows about its own error. ``valid`` is False beyond a bound; ``reasons`` say which.
 
     ``client_lag_ms`` is user space minus kernel at every read, ``schedule_lateness_ms`` the write minus the plan where
-    no cap was in the way, ``coalesced`` the share of reads that held several chunks, ``cpu_share`` that of one core.
+    no cap was in the way, ``coalesced`` the share of reads that held several chunks, ``cpu_share`` that of one core,
+    ``cpu_wait_share`` the share of the time in which the client was ready to run but other programs had its core.
     """
 
     valid: bool
@@ -192,6 +193,7 @@ class Proof:
     schedule_lateness_ms: Spread | None = None
     coalesced: float = 0.0
     cpu_share: float = 0.0
+    cpu_wait_share: float = 0.0
     cpu_us_per_token: float | None = None
     stamps: Literal["kernel", "user", "mixed"] = "kernel"
     clock_steps_ms: tuple[float, ...] = ()

@@ -22,6 +22,8 @@ LATENESS_P99_MS = 5.0
 CPU_SHARE = 0.95
 COALESCED = 0.05
 STALL_MS = 100.0
+WAITED_SHARE, WAITED_COALESCED = 0.01, 0.005  # a server may write several chunks at once; a client without a core
+# reads them at once, too, and then only the last has its stamp
 
 
 def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rss_mib: float = 0.0) -> Proof:
@@ -35,9 +37,15 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rs
     stamps: Literal["kernel", "user", "mixed"] = (
         "user" if reads and unstamped >= 0.9 * reads else "mixed" if unstamped > 0.01 * reads else "kernel"
     )
+    waited = max((tally.waited_s / tally.wall_s for tally in tallies if tally.wall_s), default=0.0)
     steps = tuple(round(step / 1e6, 3) for tally in tallies for step in tally.clock_steps)
     gap = chunk_gap.p50 if chunk_gap else None
     reasons = [*_lag(lag, gap, coalesced, stamps), *_late(late)]
+    if waited > WAITED_SHARE and coalesced > WAITED_COALESCED:
+        reasons.append(
+            f"other programs had the client's core for {waited:.0%} of the time, and {coalesced:.1%} of its reads held "
+            "several chunks"
+        )
     if share > CPU_SHARE:
         reasons.append(f"the client used {share:.0%} of a core")
     if steps:
@@ -45,6 +53,7 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rs
     return Proof(
         valid=not reasons, reasons=tuple(reasons), warnings=tuple(_warnings(lag, stamps)), client_lag_ms=lag,
         schedule_lateness_ms=late, coalesced=round(coalesced, 4), cpu_share=round(share, 4),
+        cpu_wait_share=round(waited, 4),
         cpu_us_per_token=round(sum(tally.cpu_s for tally in tallies) / tokens * 1e6, 2) if tokens else None,
         stamps=stamps, clock_steps_ms=steps, processes=len(tallies), rss_mib=round(rss_mib, 1),
     )  # fmt: skip

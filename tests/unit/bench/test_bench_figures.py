@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from itertools import islice, pairwise
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from llmserve.bench import schedule, slo, stats
 from llmserve.bench.lengths import parse_lengths
+from llmserve.bench.loop import Tally
 from llmserve.bench.records import Load, Row
+from llmserve.bench.self_proof import prove
 from llmserve.bench.summary import summarise
 from llmserve.bench.table import Table
 from llmserve.errors import UsageError
@@ -190,3 +193,38 @@ def test_a_ramp_ends_in_time_and_grows() -> None:
     assert times == sorted(times)
     assert times[-1] < 20
     assert sum(t < 10 for t in times) == pytest.approx(200, abs=2)
+
+
+def noted(**fields: object) -> Tally:
+    """What a loop notes of ten good seconds with 10,000 reads."""
+    tally = Tally(reads=10_000, cpu_s=3.0, wall_s=10.0)
+    tally.lags.extend([200_000] * 10_000)
+    for name, value in fields.items():
+        setattr(tally, name, value)
+    return tally
+
+
+GAP = stats.clustered([[10.0] * 100] * 10)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"lags": array("q", [12_000_000] * 1000)}, "behind"),
+        ({"lags": array("q", [9_000_000] * 1000), "unstamped": 10_000}, "no stamps"),
+        ({"lateness": array("q", [6_000_000] * 1000)}, "late"),
+        ({"cpu_s": 9.9}, "of a core"),
+        ({"clock_steps": [5_000_000]}, "stepped"),
+        ({"coalesced": 200, "waited_s": 0.5}, "other programs"),
+    ],
+)
+def test_a_client_that_was_not_good_enough_says_why(fields: dict[str, object], says: str) -> None:
+    proof = prove([noted(**fields)], chunk_gap=GAP, tokens=1000)
+    assert not proof.valid
+    assert says in "; ".join(proof.reasons)
+
+
+@pytest.mark.parametrize("fields", [{}, {"coalesced": 5000}, {"waited_s": 0.5}])
+def test_a_good_client_is_believed(fields: dict[str, object]) -> None:
+    """A server may write several chunks at once, and a wait that lost no stamp does no harm."""
+    assert prove([noted(**fields)], chunk_gap=GAP, tokens=1000).valid
