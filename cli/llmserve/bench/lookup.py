@@ -73,9 +73,9 @@ def _get(endpoint: Endpoint, target: Target, base_url: str, path: str) -> bytes 
         with socket.socket(target.family, socket.SOCK_STREAM) as plain:
             plain.settimeout(endpoint.connect_timeout)
             plain.connect(target.address)
-            sock = target.tls.wrap_socket(plain, server_hostname=target.host) if target.tls else plain
-            sock.sendall(asked)
-            return _body(sock)
+            with target.tls.wrap_socket(plain, server_hostname=target.host) if target.tls else plain as sock:
+                sock.sendall(asked)
+                return _body(sock)
     except (OSError, ValueError):
         return None
 
