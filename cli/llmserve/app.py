@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry("export", "Write a plan as files for systemd, Kubernetes, Slurm and others."),
     "chat": Entry("chat", "Talk to any OpenAI-compatible endpoint."),
     "bench": Entry("bench", "Measure any endpoint under load, and prove the figures."),
+    "probe": Entry("probe", "Tell whether an endpoint is really OpenAI-compatible."),
     "ps": Entry("ps", "List the servers of this machine that llmserve started."),
     "top": Entry("top", "Watch servers at work: tokens per second, latencies, caches."),
     "status": Entry("status", "Show one server in full: plan, facts, last failure."),
@@ -50,7 +51,7 @@ COMMANDS: dict[str, Entry] = {
 
 EXIT_CODES = (
     "Exit codes: 0 ok, 1 error, 2 usage, 3 does not fit, 4 needs authentication or a licence, "
-    "5 not ready in time, 6 server died, 8 goal missed (bench), 130 interrupted."
+    "5 not ready in time, 6 server died, 7 probe found failures, 8 goal missed (bench), 130 interrupted."
 )
 
 

@@ -73,6 +73,12 @@ class Connection:
                 self._socket.close()
         self._socket, self.reusable = None, False
 
+    def hang_up(self) -> None:
+        """End what is in flight, from another thread."""
+        if self._socket:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def exchange(self, request: Request, limits: Limits) -> Exchange:
         """Send ``request`` over this connection (opened if it is not) and read the answer."""
         reused = self._socket is not None

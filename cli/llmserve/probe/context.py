@@ -108,6 +108,8 @@ class Context:
             "Authorization": f"Bearer {self.session.endpoint.api_key}" if self.session.endpoint.api_key else None,
         }
         names = {name.lower(): name for name in wanted}
+        wanted |= {names.get(name.lower(), name): value for name, value in self.session.endpoint.headers}
+        names = {name.lower(): name for name in wanted}
         wanted |= {names.get(name.lower(), name): value for name, value in (headers or {}).items()}
         sent = tuple((name, value) for name, value in wanted.items() if value is not None)
         return Request(method=method, target=self.session.target.path + path, headers=sent, body=content)

@@ -46,20 +46,28 @@ def run(
 
 def _outcomes(session: Session, checks: Sequence[Check]) -> Iterator[Outcome]:
     together = [check for check in checks if not check.alone and not check.last]
-    with ThreadPoolExecutor(max_workers=max(1, session.settings.concurrency)) as pool:
-        futures = [pool.submit(judge, session, check) for check in together]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    if session.settings.concurrency > 1:
+        yield from _at_once(session, together)
+    else:
+        yield from (judge(session, check) for check in together)
     for check in checks:
         if check.alone and not check.last:
             yield judge(session, check)
     for check in checks:
         if check.last:
             yield judge(session, check)
+
+
+def _at_once(session: Session, checks: Sequence[Check]) -> Iterator[Outcome]:
+    with ThreadPoolExecutor(max_workers=session.settings.concurrency) as pool:
+        futures = [pool.submit(judge, session, check) for check in checks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            session.abort()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def judge(session: Session, check: Check) -> Outcome:

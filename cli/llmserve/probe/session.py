@@ -15,7 +15,7 @@ from typing import Any
 
 from llmserve.endpoint.endpoint import Endpoint
 from llmserve.probe.check import Ended, Finding, skipped
-from llmserve.probe.connection import Connection, Target, exchange
+from llmserve.probe.connection import Connection, Target
 from llmserve.probe.dig import as_dict, is_count
 from llmserve.probe.exchange import Exchange, Limits, Request
 from llmserve.probe.settings import Settings
@@ -54,7 +54,7 @@ class Session:
         endpoint: Endpoint,
         settings: Settings,
         *,
-        transport: Transport = exchange,
+        transport: Transport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.endpoint = endpoint
@@ -63,7 +63,8 @@ class Session:
         self.facts = Facts(model=endpoint.model or "")
         self.exchanges: list[Exchange] = []
         self.tokens = 0
-        self._transport = transport
+        self._transport = transport or self._exchange
+        self._open: set[Connection] = set()
         self._sleep = sleep
         self._waited = 0.0
         self._timeouts = 0
@@ -102,6 +103,14 @@ class Session:
         self._check_budget()
         return Connection(self.target, connect_s=self.endpoint.connect_timeout)
 
+    def abort(self) -> None:
+        """End what is in flight, from another thread."""
+        with self._lock:
+            self._timeouts = MAX_TIMEOUTS
+            left = list(self._open)
+        for connection in left:
+            connection.hang_up()
+
     def note(self, made: Exchange) -> None:
         """Count an exchange: evidence, tokens, time-outs."""
         with self._lock:
@@ -126,6 +135,17 @@ class Session:
             mine.set_exception(error)
             raise
         return mine.result()
+
+    def _exchange(self, target: Target, request: Request, limits: Limits) -> Exchange:
+        """One exchange over a connection of its own."""
+        with Connection(target, connect_s=limits.connect_s) as connection:
+            with self._lock:
+                self._open.add(connection)
+            try:
+                return connection.exchange(request, limits)
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
 
     def _patiently(self, request: Request, limits: Limits) -> Exchange:
         for attempt in range(1, MAX_ATTEMPTS + 1):

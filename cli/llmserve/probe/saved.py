@@ -1,0 +1,68 @@
+"""A run that was cut, kept so that it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llmserve import paths
+from llmserve.endpoint.endpoint import Endpoint
+from llmserve.probe.check import Check, Finding
+from llmserve.probe.report.record import FORMAT
+from llmserve.probe.runner import Outcome
+
+__all__ = ["forget", "keep", "place", "restored", "with_evidence"]
+
+
+def place(endpoint: Endpoint) -> Path:
+    """Where the cut run with this endpoint and model is kept."""
+    name = hashlib.sha256(f"{endpoint.base_url}\n{endpoint.model or ''}".encode()).hexdigest()[:16]
+    return paths.state_dir() / "probe" / f"{name}.json"
+
+
+def keep(report: dict[str, Any], endpoint: Endpoint) -> Path:
+    path = place(endpoint)
+    paths.private_dir(path.parent)
+    paths.write_atomic(path, json.dumps(report))
+    return path
+
+
+def forget(endpoint: Endpoint) -> None:
+    place(endpoint).unlink(missing_ok=True)
+
+
+def restored(endpoint: Endpoint, checks: Sequence[Check]) -> tuple[dict[str, Any] | None, list[Outcome]]:
+    """The kept record, and those of its outcomes that need not be found again; (None, []) where there is none."""
+    try:
+        record = json.loads(place(endpoint).read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            return None, []
+        by_id = {check.id: check for check in checks}
+        found = [one for one in record["checks"] if one["id"] in by_id and one["verdict"] != "skipped"]
+        return record, [_outcome(by_id[one["id"]], one) for one in found]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
+
+
+def _outcome(check: Check, one: dict[str, Any]) -> Outcome:
+    finding = Finding(
+        verdict=one["verdict"], saw=str(one["saw"]), expected=str(one["expected"]), rows=tuple(one["rows"])
+    )
+    return Outcome(check, finding, took_s=float(one["took_s"]))
+
+
+def with_evidence(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """``report`` with the exchanges of the run that it goes on from; that run's requests and tokens are added."""
+    offset = len(report["exchanges"])
+    known = {one["id"]: one["evidence"]["exchanges"] for one in earlier["checks"]}
+    checks = [
+        one
+        if one["evidence"]["exchanges"] or one["id"] not in known
+        else one | {"evidence": {"exchanges": [number + offset for number in known[one["id"]]]}}
+        for one in report["checks"]
+    ]
+    sums = {name: report[name] + earlier[name] for name in ("requests", "tokens", "took_s")}
+    return report | sums | {"checks": checks, "exchanges": [*report["exchanges"], *earlier["exchanges"]]}
