@@ -17,7 +17,7 @@ from llmserve.probe.runner import Outcome, run
 from llmserve.probe.session import Session
 from llmserve.probe.settings import Settings
 
-__all__ = ["Cut", "probe"]
+__all__ = ["Cut", "probe", "run"]
 
 _UNREACHABLE = ("refused", "unknown_host", "tls", "connect_timeout", "network")
 

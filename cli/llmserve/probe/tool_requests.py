@@ -53,7 +53,7 @@ def call_of(answer: Answer) -> dict[str, Any]:
     """The first call of a forced answer, or the end of the check: it cannot say anything without one."""
     answer.accepted()
     if not answer.tool_calls:
-        raise Ended(no_call(answer))
+        raise Ended(consequence(no_call(answer)))
     return as_dict(answer.tool_calls[0])
 
 
@@ -64,6 +64,11 @@ def no_call(answer: Answer) -> Finding:
     if answer.finish == "length" and _begun(answer.text):
         return inconclusive(f"{BUDGET} tokens did not suffice for a call: {short(answer.text, 60)!r}")
     return ignored(f"tool_choice demands a call; text came: {short(answer.text, 60)!r}, finish {answer.finish!r}")
+
+
+def consequence(found: Finding) -> Finding:
+    """What a call that did not come means for the checks that wanted to look at one."""
+    return inconclusive("no call came to look at (see tools.required)") if found.verdict == "ignored" else found
 
 
 def _begun(text: str) -> bool:

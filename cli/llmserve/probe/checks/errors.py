@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
 
@@ -354,8 +355,10 @@ def param_field(ctx: Context) -> Finding:
 def context_overflow(ctx: Context) -> Finding:
     answer = _overflowing(ctx)
     if answer.is_ok:
-        told = answer.usage.get("prompt_tokens")
-        return ignored(f"200 for a prompt of 300,000 words, of which {told} tokens are counted")
+        told, words = answer.usage.get("prompt_tokens"), answer.exchange.request.body.count(b"word ")
+        if isinstance(told, int) and told >= words:
+            return inconclusive(f"{words:,} words fit into the context; more would cost: --allow paid")
+        return ignored(f"200 for a prompt of {words:,} words, of which {told} tokens are counted")
     if answer.status == 413:
         return ok(answer.brief())
     return refused(answer)
@@ -376,13 +379,19 @@ def context_code(ctx: Context) -> Finding:
 
 
 def _overflowing(ctx: Context) -> Answer:
-    """The answer to the first prompt that is refused, up to 300,000 words."""
-    answer = ctx.chat(tokens=1)
-    for words in (30_000, 300_000):
-        answer = ctx.chat("word " * words, tokens=1)
-        if not answer.is_ok:
-            return answer
+    """The answer to the first prompt that is refused, up to 30,000 words, or 300,000 where they cost nobody money."""
+    answer = ctx.chat("word " * 30_000, tokens=1)
+    if answer.is_ok and (is_near(ctx.session.target.host) or "paid" in ctx.session.settings.allow):
+        answer = ctx.chat("word " * 300_000, tokens=1)
     return answer
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is this machine or one of its network, whose tokens have no price."""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".lan"))
 
 
 @check(

@@ -213,7 +213,7 @@ def accepted(ctx: Context) -> Finding:
 )  # fmt: skip
 def context(ctx: Context) -> Finding:
     names = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx_train", "n_ctx")
-    item = _items(ctx)[0]
+    item = next(iter(_items(ctx)), {})
     places = {**as_dict(item.get("meta")), **item}
     found = [f"{name} {short(places[name], 20)}" for name in names if places.get(name)]
     return ok(", ".join(found) or "not said")

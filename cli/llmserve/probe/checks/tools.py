@@ -47,6 +47,9 @@ def accepted(ctx: Context) -> Finding:
 )  # fmt: skip
 def required(ctx: Context) -> Finding:
     answer = forced(ctx)
+    answer.accepted()
+    if not answer.tool_calls:
+        return no_call(answer)
     call = call_of(answer)
     schema = function()["function"]["parameters"]
     return parsed(answer, call, schema) or ok(f"called with {short(dig(call, 'function', 'arguments'), 60)}")
@@ -60,7 +63,9 @@ def named_one(ctx: Context) -> Finding:
     both = [function(), function("pick_place", PLACE)]
     for name in ("pick_color", "pick_place"):
         answer = forced(ctx, tools=both, choice=named(name))
-        call_of(answer)
+        answer.accepted()
+        if not answer.tool_calls:
+            return no_call(answer)
         names = [dig(call, "function", "name") for call in calls_in(answer)]
         if names != [name]:
             return fail(f"tool_choice names {name}; called: {short(repr(names), 60)}")

@@ -14,6 +14,7 @@ from llmserve.probe.tool_requests import (
     COLOR,
     PLACE,
     call_of,
+    consequence,
     forced,
     forced_stream,
     function,
@@ -36,7 +37,7 @@ def _calls(ctx: Context) -> StreamAnswer:
         return answer
     if any(as_dict(piece.get("delta")).get("function_call") for piece in answer.of_choice()):
         raise Ended(fail("the call came as function_call, which is no longer read", rows=("t54b_legacy",)))
-    raise Ended(no_call(answer))
+    raise Ended(consequence(no_call(answer)))
 
 
 @check(
@@ -44,6 +45,11 @@ def _calls(ctx: Context) -> StreamAnswer:
     expects="deltas that join to arguments which satisfy the schema", source="spec ChatCompletionMessageToolCallChunk",
 )  # fmt: skip
 def call(ctx: Context) -> Finding:
+    whole = forced(ctx)
+    answer = forced_stream(ctx)
+    answer.streamed()
+    if not answer.tool_deltas and whole.tool_calls:
+        return no_call(answer)
     answer = _calls(ctx)
     joined = put_together(answer)
     return parsed(answer, joined[0], COLOR) or ok(f"{len(answer.tool_deltas)} deltas make {short(repr(joined), 100)}")

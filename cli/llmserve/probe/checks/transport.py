@@ -292,8 +292,9 @@ def framing(ctx: Context) -> Finding:
 
 
 def _broken(made: Exchange) -> str:
-    if made.reused and made.status is None:
-        return ""  # a connection that was not kept: other checks say so
+    asked = (name.lower() for name, _ in made.request.headers)
+    if made.status is None and (made.reused or "transfer-encoding" in asked):
+        return ""  # a connection that was not kept, a request in chunks: other checks say so
     if made.error in ("cut", "coding", "not_http", "too_large"):
         return f"{made.error}: {made.detail}"
     return next((fault for fault in made.faults if "stays open" not in fault), "")

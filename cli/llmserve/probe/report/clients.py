@@ -9,17 +9,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from llmserve import paths
+from llmserve.probe.report.score import CORE
 from llmserve.probe.runner import Outcome
 
 __all__ = ["clients"]
-
-BAD = ("fail", "ignored")
 
 
 def clients(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """``{id, name, version, works: yes|partly|no|unknown, why: [{check, effect}]}`` for each client of the table.
 
-    ``no`` where it raises on a plain answer, ``partly`` where data is lost or a feature that it needs is missing,
+    ``no`` where it fails at what everybody does, ``partly`` where it fails at less or lacks a feature that it needs,
     ``unknown`` where chat itself could not be tried.
     """
     table = _table()
@@ -29,16 +28,22 @@ def clients(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def _judged(client: dict[str, Any], outcomes: Sequence[Outcome], rows: dict[str, Any], tried: bool) -> dict[str, Any]:
     why = [*_hurt(client["calls"], outcomes, rows), *_missing(client["requires"], outcomes)]
-    works = "yes" if not why else "no" if any("raises" in one["effect"] for one in why) else "partly"
+    works = "yes" if not why else "no" if any(_fatal(one, outcomes) for one in why) else "partly"
     return {
         "id": client["id"], "name": client["name"], "version": client["version"],
         "works": works if tried or why else "unknown", "why": why,
     }  # fmt: skip
 
 
+def _fatal(one: dict[str, str], outcomes: Sequence[Outcome]) -> bool:
+    """Whether the client raises, or is told nonsense, on something that everybody does."""
+    check = next(outcome.check for outcome in outcomes if outcome.check.id == one["check"])
+    return check.area in CORE and check.severity == "breaks" and "needs it" not in one["effect"]
+
+
 def _hurt(calls: Sequence[str], outcomes: Sequence[Outcome], rows: dict[str, Any]) -> Iterator[dict[str, str]]:
     for outcome in outcomes:
-        if outcome.finding.verdict not in BAD:
+        if outcome.finding.verdict != "fail":
             continue
         seen = [rows[name]["effects"] for name in outcome.finding.rows or outcome.check.rows if name in rows]
         for call in calls:
