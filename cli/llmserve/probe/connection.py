@@ -123,6 +123,7 @@ class Connection:
         error = detail = ""
         try:
             answer = _final_head(reader, request)
+            reader.begun()
             body = Body(began, limits, coding=answer.header("content-encoding").strip().lower())
             self.reusable = self._read_body(reader, answer, body)
         except TooLate as late:

@@ -22,7 +22,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one exchange may cost: seconds in all, seconds of silence, bytes of the body (also when unpacked).
+    """What one exchange may cost: seconds in all, seconds of silence once it has begun, bytes of the unpacked body.
 
     ``first_pieces`` ends the exchange after that many pieces of the body: how a client hangs up.
     """

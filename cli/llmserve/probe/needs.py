@@ -112,6 +112,6 @@ def route_missing(answer: Answer, what: str) -> Finding | None:
     skipped, for one check of the area judges the answer itself."""
     if answer.is_ok:
         return None
-    if not answer.exchange.error and (answer.is_absent or (answer.is_refused and answer.has_envelope)):
+    if not answer.exchange.error and (answer.is_absent or answer.is_refused):
         return not_applicable(f"there are no {what} here: {answer.brief()}")
     return skipped(f"a plain request for {what} is not answered: {answer.brief()}")

@@ -34,9 +34,14 @@ class Reader:
 
     def __init__(self, connection: socket.socket, limits: Limits) -> None:
         self._connection = connection
-        self._idle = limits.idle_s
+        self._idle = limits.total_s  # before the first word a server may think as long as it likes
+        self._later_idle = limits.idle_s
         self.deadline = time.monotonic() + limits.total_s
         self._buffer = bytearray()
+
+    def begun(self) -> None:
+        """The answer has begun: from now on silence is suspicious."""
+        self._idle = self._later_idle
 
     def hurry(self, seconds: float) -> None:
         """Wait no longer than ``seconds`` from now."""

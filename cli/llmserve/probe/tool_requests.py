@@ -68,7 +68,7 @@ def no_call(answer: Answer) -> Finding:
 
 def consequence(found: Finding) -> Finding:
     """What a call that did not come means for the checks that wanted to look at one."""
-    return inconclusive("no call came to look at (see tools.required)") if found.verdict == "ignored" else found
+    return inconclusive("text came instead") if found.verdict == "ignored" else found
 
 
 def _begun(text: str) -> bool:

@@ -92,7 +92,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         ([HEAD, FOREVER, b"X: " + b"a" * 100_000], "too_large", LIMITS),
         ([HEAD, FOREVER, b"X: a\r\n"], "not_http", LIMITS),
         ([FOREVER, b"HTTP/1.1 100 Continue\r\n\r\n"], "not_http", LIMITS),
-        ([HEAD, STAY], "idle", SHORT),
+        ([HEAD, STAY], "timeout", SHORT),
         ([HEAD + b"Content-Length: 3\r\n\r\na", STAY], "idle", SHORT),
     ],
     ids=range(16),

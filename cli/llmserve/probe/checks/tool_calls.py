@@ -14,7 +14,7 @@ from llmserve.probe.shape import misfit
 from llmserve.probe.strict_json import lenient
 from llmserve.probe.tool_requests import BUDGET, PLACE, call_of, calls_in, forced, function, named, parsed
 
-check = in_area("tools", needs=("tools",))
+check = in_area("tools", needs=("calls",))
 
 CALL = {"id": "text", "type": frozenset({"function"}), "function": {"name": "text", "arguments": "string"}}
 ANSWER = {
@@ -102,7 +102,7 @@ def content(ctx: Context) -> Finding:
 
 
 @check(
-    "tools.usage", "Calls are counted", FEATURE, needs=("tools", "usage"),
+    "tools.usage", "Calls are counted", FEATURE, needs=("calls", "usage"),
     expects="completion_tokens above 0, and the sum right", source="spec CompletionUsage",
 )  # fmt: skip
 def usage(ctx: Context) -> Finding:

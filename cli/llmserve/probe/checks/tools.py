@@ -13,6 +13,7 @@ from llmserve.probe.tool_requests import (
     PLACE,
     call_of,
     calls_in,
+    consequence,
     forced,
     function,
     named,
@@ -30,6 +31,15 @@ BOTH = "Call pick_color and call pick_place."
 def tools(ctx: Context) -> Finding | None:
     """Requests with tools are taken; what they bring is for the checks."""
     return optional(ctx.chat(tools=[function()], tokens=1))
+
+
+@need("calls", needs=("tools",), requests=1)
+def calls(ctx: Context) -> Finding | None:
+    """A demanded call comes: without one, a dozen more demands would say nothing and cost much."""
+    answer = forced(ctx)
+    if not answer.is_ok or answer.tool_calls or as_dict(answer.message.get("function_call")):
+        return None
+    return inconclusive(f"no call came to look at: {consequence(no_call(answer)).saw} (see tools.required)")
 
 
 @check(
@@ -107,7 +117,7 @@ def none_alone(ctx: Context) -> Finding:
 
 
 @check(
-    "tools.allowed", "allowed_tools limits the choice", COSMETIC, requests=1, tokens=BUDGET,
+    "tools.allowed", "allowed_tools limits the choice", COSMETIC, needs=("calls",), requests=1, tokens=BUDGET,
     expects="a call of an allowed tool, or a clean refusal", source="spec ChatCompletionAllowedToolsChoice",
 )  # fmt: skip
 def allowed(ctx: Context) -> Finding:
@@ -124,12 +134,12 @@ def allowed(ctx: Context) -> Finding:
 
 
 @check(
-    "tools.auto", "What comes by itself is of one kind", BREAKS, requests=1, tokens=BUDGET,
+    "tools.auto", "What comes by itself is of one kind", BREAKS, requests=1, tokens=64,
     expects="text with finish stop or length, or calls with finish tool_calls", source="measured m05, m10; vllm#53255",
     rows=("m10_fin_tool_empty", "m05_fin_stop"),
 )  # fmt: skip
 def auto(ctx: Context) -> Finding:
-    answer = ctx.chat(BEGGING, tools=[function()], tool_choice="auto", tokens=BUDGET)
+    answer = ctx.chat(BEGGING, tools=[function()], tool_choice="auto", tokens=64)
     answer.accepted()
     count, finish = len(calls_in(answer)), answer.finish
     if count:
@@ -163,7 +173,8 @@ def bad_schema(ctx: Context) -> Finding:
 
 
 @check(
-    "tools.parallel_off", "parallel_tool_calls false brings one call", FEATURE, requests=1, tokens=BUDGET,
+    "tools.parallel_off", "parallel_tool_calls false brings one call", FEATURE, needs=("calls",),
+    requests=1, tokens=BUDGET,
     expects="exactly one call", source="spec parallel_tool_calls",
 )  # fmt: skip
 def parallel_off(ctx: Context) -> Finding:
@@ -218,8 +229,8 @@ def custom(ctx: Context) -> Finding:
 
 
 @check(
-    "tools.functions", "The old functions field is served, or refused cleanly", COSMETIC, requests=1, tokens=BUDGET,
-    expects="a function_call, or 400 in the envelope", source="spec functions, deprecated",
+    "tools.functions", "The old functions field is served, or refused cleanly", COSMETIC, needs=("calls",),
+    requests=1, tokens=BUDGET, expects="a function_call, or 400 in the envelope", source="spec functions, deprecated",
 )  # fmt: skip
 def functions(ctx: Context) -> Finding:
     inner = {key: value for key, value in function()["function"].items() if key != "strict"}

@@ -23,7 +23,7 @@ from llmserve.probe.tool_requests import (
     put_together,
 )
 
-check = in_area("tools-streamed", needs=("tools", "stream"))
+check = in_area("tools-streamed", needs=("calls", "stream"))
 
 DELTA = {"index": "count", "id?": ("text", "null"), "type?": frozenset({"function"}), "function": {
     "name?": ("string", "null"), "arguments?": ("string", "null")}}  # fmt: skip
@@ -141,7 +141,7 @@ def shape(ctx: Context) -> Finding:
 
 
 @check(
-    "tools_stream.same", "Streamed and whole, the call is the same", FEATURE, needs=("tools", "stream", "greedy"),
+    "tools_stream.same", "Streamed and whole, the call is the same", FEATURE, needs=("calls", "stream", "greedy"),
     expects="the same name and arguments", source="consistency", requests=1, tokens=BUDGET,
 )  # fmt: skip
 def same(ctx: Context) -> Finding:
@@ -214,7 +214,7 @@ def parallel(ctx: Context) -> Finding:
 
 @check(
     "tools_stream.usage", "Streamed calls are counted as whole ones are", FEATURE, requests=1, tokens=BUDGET,
-    needs=("tools", "stream", "greedy", "usage"), expects="the same numbers", source="consistency",
+    needs=("calls", "stream", "greedy", "usage"), expects="the same numbers", source="consistency",
 )  # fmt: skip
 def usage(ctx: Context) -> Finding:
     whole = forced(ctx)
