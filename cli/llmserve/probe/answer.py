@@ -97,6 +97,8 @@ class Answer:
 
     def unaccepted(self, *, refusal: str = "unsupported") -> Finding:
         """The finding that :meth:`accepted` ends a check with."""
+        if self.exchange.error in ("timeout", "idle"):
+            return inconclusive(f"no answer in the time allowed: {self.brief()}")
         if self.status in (401, 403):
             return skipped(f"not allowed: {self.brief()}")
         if self.status in (408, 429):

@@ -74,6 +74,8 @@ class StreamAnswer(Answer):
     def streamed(self, *, refusal: str = "unsupported") -> tuple[Chunk, ...]:
         """The chunks of a stream that came to its end; anything else ends the check like :meth:`accepted`."""
         if self.status is not None and 200 <= self.status < 300:
+            if self.exchange.error in ("timeout", "idle"):
+                raise Ended(self.unaccepted())
             if self.exchange.error:
                 raise Ended(fail(f"the stream broke: {self.brief()}"))
             if not self.chunks:
@@ -82,7 +84,7 @@ class StreamAnswer(Answer):
                 raise Ended(inconclusive(f"the stream holds an error: {short(self.error_chunk.data)}"))
             return self.chunks
         if self.status is None:
-            raise Ended(skipped(self.brief()) if self.exchange.error == "refused" else fail(self.brief()))
+            raise Ended(skipped(self.brief()) if self.exchange.error == "refused" else self.unaccepted())
         raise Ended(self.unaccepted(refusal=refusal))
 
     @cached_property

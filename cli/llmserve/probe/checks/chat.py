@@ -24,6 +24,8 @@ COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 )  # fmt: skip
 def answers(ctx: Context) -> Finding:
     answer = ctx.chat()
+    if answer.exchange.error:
+        return fail(answer.brief())
     if answer.is_ok and answer.exchange.body.startswith(b"data:"):
         return fail("200 with an event stream, though none was asked for", rows=("n12c_sse",))
     if answer.is_ok and answer.data is MISSING:

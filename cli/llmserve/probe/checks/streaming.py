@@ -52,6 +52,8 @@ def counted(ctx: Context) -> StreamAnswer:
 )  # fmt: skip
 def answers(ctx: Context) -> Finding:
     answer = plain(ctx)
+    if answer.exchange.error:
+        return fail(answer.brief())
     if answer.is_ok and not answer.chunks:
         if as_dict(answer.data).get("choices"):
             return fail("one JSON body, as if no stream had been asked for", rows=("s60_json_not_stream",))
