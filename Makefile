@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 NODE_READY := $(VENV)/node/.tried
+CHROMIUM_READY := $(VENV)/.chromium
 PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router)
 
 .DEFAULT_GOAL := help
@@ -17,9 +18,9 @@ help: ## Show this list
 up: $(READY) ## Set up and serve the best model for this machine
 	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
-test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) ## Set up everything, real engines included, and run all tests
+test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) $(CHROMIUM_READY) ## Set up everything, real engines included, and run all tests
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
-	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/engine
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/browser tests/engine
 
 test-unit: $(READY) $(NODE_READY) ## Run the tests that need no engine
 	@$(BIN)/python -m pytest -q tests/unit
@@ -99,4 +100,12 @@ $(SGLANG_READY): $(READY) $(wildcard templates/engines/*) $(wildcard cli/llmserv
 $(VENV)/peers/%/.ready: tests/peers/%.txt tests/peers/install.py $(READY)
 	@echo "--- setting up $*, to test against"
 	@$(BIN)/python tests/peers/install.py $* $(@D)
+	@touch $@
+
+# Pages are looked at in a real browser where there is one, or where one can be installed without asking.
+$(CHROMIUM_READY): $(READY)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+	  echo "--- no Chromium here: the tests of pages will be skipped"
 	@touch $@

@@ -12,6 +12,7 @@ from llmserve.commands import card, goal_options
 from llmserve.commands.ask_token import with_access
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.passthrough import PassThroughCommand, engine_args
+from llmserve.commands.quick_probe import with_probe
 from llmserve.commands.signals import Terminated, terminable
 from llmserve.commands.waiting import restarting, until_ready
 from llmserve.engine import keys, ports, registry, reservations, systemd
@@ -85,6 +86,9 @@ def up(
     retry: Annotated[
         bool, typer.Option("--retry/--no-retry", help="When memory is missing, try once more with one flag changed.")
     ] = True,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="When it is ready, see in 45 requests whether it is OpenAI-compatible.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result | int:
@@ -97,6 +101,8 @@ def up(
     )  # fmt: skip
     if machine and not dry_run:
         raise UsageError("--machine plans for hardware that is not here.", hint="Add --dry-run.")
+    if probe and not wait:
+        raise UsageError("--probe needs a server that is ready.", hint="Leave --no-wait out.")
     if foreground and detach:
         raise UsageError("--foreground and --detach exclude each other.", hint="Give one of them.")
     host = ports.numeric(host)
@@ -117,7 +123,7 @@ def up(
         if dry_run:
             return _dry_run(order, output, profile=bool(machine))
         serve_it = _in_background if detach else _in_foreground
-        return with_access(output, lambda: serve_it(order, output, wait=wait), foreground=not detach)
+        return with_access(output, lambda: serve_it(order, output, wait=wait, probe=probe), foreground=not detach)
 
 
 def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
@@ -129,7 +135,7 @@ def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
     return card.dry_run(prepared, launch, profile=order.machine.name if profile else None)
 
 
-def _in_background(order: serve.Order, output: Output, *, wait: bool) -> Result:
+def _in_background(order: serve.Order, output: Output, *, wait: bool, probe: bool) -> Result:
     """Ctrl-C ends what was begun; a terminal that closes does not."""
     with waiting_keeper() as keeper, _steps(output, serve.STEPS) as shown:
         prepared = serve.prepare(order, shown)
@@ -146,10 +152,11 @@ def _in_background(order: serve.Order, output: Output, *, wait: bool) -> Result:
         except KeyboardInterrupt:
             running.stop()
             raise
-    return card.ready(server, why=prepared.why, asked_port=order.port, detached=True)
+    result = card.ready(server, why=prepared.why, asked_port=order.port, detached=True)
+    return with_probe(result, server, output) if probe else result
 
 
-def _in_foreground(order: serve.Order, output: Output, *, wait: bool) -> Result | int:
+def _in_foreground(order: serve.Order, output: Output, *, wait: bool, probe: bool) -> Result | int:
     with waiting_keeper() as keeper, _steps(output, serve.STEPS) as shown:
         prepared = serve.prepare(order, shown)
         running = serve.run(order, prepared, shown, keeper)
@@ -157,7 +164,8 @@ def _in_foreground(order: serve.Order, output: Output, *, wait: bool) -> Result 
             server = until_ready(running, shown)
     with running.stopped_on_error():
         systemd.notify("READY=1", f"STATUS=Serving {server.model} at {server.url}")
-        output.show(card.ready(server, why=prepared.why, asked_port=order.port, detached=False))
+        result = card.ready(server, why=prepared.why, asked_port=order.port, detached=False)
+        output.show(with_probe(result, server, output) if probe else result)
         return _stay(running, output)
 
 

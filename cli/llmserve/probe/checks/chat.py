@@ -14,6 +14,8 @@ check = in_area("chat", needs=("chat",))
 FINISHES = ("stop", "length", "tool_calls", "content_filter", "function_call")
 THOUGHTS = ("reasoning_content", "reasoning")
 DAY_S = 86_400
+NO_ROW = "none"
+"""For a failure that no row of the client table stands for."""
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -25,7 +27,7 @@ COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 def answers(ctx: Context) -> Finding:
     answer = ctx.chat()
     if answer.exchange.error:
-        return fail(answer.brief())
+        return fail(answer.brief(), rows=(NO_ROW,))
     if answer.is_ok and answer.exchange.body.startswith(b"data:"):
         return fail("200 with an event stream, though none was asked for", rows=("n12c_sse",))
     if answer.is_ok and answer.data is MISSING:

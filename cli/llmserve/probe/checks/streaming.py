@@ -18,7 +18,7 @@ from llmserve.probe.check import (
     ok,
     verdict,
 )  # fmt: skip
-from llmserve.probe.checks.chat import FINISHES
+from llmserve.probe.checks.chat import FINISHES, NO_ROW
 from llmserve.probe.context import Context
 from llmserve.probe.dig import MISSING, as_dict, as_list, dig, is_count, is_int, kind, short
 from llmserve.probe.judging import clean
@@ -53,7 +53,7 @@ def counted(ctx: Context) -> StreamAnswer:
 def answers(ctx: Context) -> Finding:
     answer = plain(ctx)
     if answer.exchange.error:
-        return fail(answer.brief())
+        return fail(answer.brief(), rows=(NO_ROW,))
     if answer.is_ok and not answer.chunks:
         if as_dict(answer.data).get("choices"):
             return fail("one JSON body, as if no stream had been asked for", rows=("s60_json_not_stream",))
