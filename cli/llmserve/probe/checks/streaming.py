@@ -185,7 +185,7 @@ def whole(ctx: Context) -> Finding:
     seen = 0
     for made in ctx.session.exchanges:
         chat = made.request.target.endswith("/chat/completions") and made.media_type == "text/event-stream"
-        if not chat or made.status != 200 or made.left:
+        if not chat or made.status != 200 or made.left or made.error in ("timeout", "idle"):
             continue
         answer = StreamAnswer(made)
         seen += 1
