@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmserve.engine.base import Failure
+from llmserve.engine.process import state
 from llmserve.output.text import duration, gib
 
 if TYPE_CHECKING:
@@ -42,20 +43,25 @@ class Activity:
         self._limit, self._patient, self._clock = limit, patient, clock
         self._began = self._spoke = self._moved = clock()
         self._lines = 0
+        self._waits_for = ""
         self._samples: deque[_Sample] = deque()
 
     def sample(self, family: Sequence[psutil.Process], lines: int) -> None:
         """Take note of what ``family`` has done so far; it has printed ``lines`` lines."""
-        self.note(sum(map(_cpu, family)), sum(map(_read, family)), lines)
+        states = {state(member.pid) for member in family}
+        waits = "a processor" if "R" in states else "a disk" if "D" in states else ""
+        self.note(sum(map(_cpu, family)), sum(map(_read, family)), lines, waits_for=waits)
 
-    def note(self, cpu_seconds: float, read_bytes: float, lines: int) -> None:
+    def note(self, cpu_seconds: float, read_bytes: float, lines: int, *, waits_for: str = "") -> None:
+        """``waits_for``: what the kernel has not given it yet, on a machine that others use."""
         now = self._clock()
+        self._waits_for = waits_for
         if lines != self._lines:
             self._lines, self._spoke = lines, now
         self._samples.append(_Sample(now, cpu_seconds, read_bytes))
         while len(self._samples) > 2 and now - self._samples[1].at > _SPAN:
             self._samples.popleft()
-        if self._spoke == now or self._reading > _READS or self._computing > _COMPUTES:
+        if self._spoke == now or waits_for or self._reading > _READS or self._computing > _COMPUTES:
             self._moved = now
 
     @property
@@ -73,6 +79,8 @@ class Activity:
             return f"slow, not stuck: reading {gib(self._reading)}/s"
         if self._computing > _COMPUTES:
             return f"slow, not stuck: computing ({self._computing:.0%} of a core)"
+        if self._waits_for:
+            return f"slow, not stuck: waiting for {self._waits_for}, which others use"
         return "stuck? No output, no reads, no computing" if still > QUIET else ""
 
     def verdict(self, name: str, stage: str) -> Failure | None:
@@ -101,7 +109,7 @@ class Activity:
     def _worth(self, now: float, waited: float) -> bool:
         if now - self._spoke < STUCK or self._reading > _READS:
             return True
-        return self._computing > _COMPUTES and waited < _MOST * self._limit
+        return bool(self._computing > _COMPUTES or self._waits_for) and waited < _MOST * self._limit
 
     @property
     def _reading(self) -> float:

@@ -51,7 +51,7 @@ class Identity:
     @property
     def paused(self) -> bool:
         """Whether a signal (SIGSTOP) has stopped it, so that it answers nobody."""
-        return self.alive and _state(self.pid) in ("T", "t")
+        return self.alive and state(self.pid) in ("T", "t")
 
     @property
     def age(self) -> float | None:
@@ -82,7 +82,7 @@ def _started(pid: int) -> float | None:
     return None if not fields or fields[0] in "ZX" else float(fields[19])
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
     """The kernel's letter: R, S, D, T (stopped), t (traced), Z; empty where there is no such process."""
     fields = _stat(pid)
     return fields[0] if fields else ""

@@ -76,6 +76,16 @@ def test_a_limit_that_the_user_gave_is_kept_to() -> None:
     assert "not ready within 600 s (last stage: load" in found.message
 
 
+def test_one_that_others_keep_from_the_processor_is_not_stuck() -> None:
+    clock = Clock()
+    activity = Activity(limit=LIMIT, patient=True, clock=clock)
+    for _ in range(int(STUCK) + 60):
+        clock.now += 1
+        activity.note(0, 0, 1, waits_for="a processor")
+    assert activity.words() == "slow, not stuck: waiting for a processor, which others use"
+    assert activity.verdict("tiny", "start") is None
+
+
 def test_a_process_that_ended_takes_its_count_along() -> None:
     clock = Clock()
     activity = Activity(limit=LIMIT, patient=True, clock=clock)
