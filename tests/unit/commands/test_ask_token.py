@@ -175,7 +175,7 @@ def talk(hub: FakeHub, home: Path, replies: list[tuple[str, str]], *args: str, t
         env=env, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(slave)
-    screen, ends = "", time.monotonic() + 30
+    screen, ends = "", time.monotonic() + 240
     waiting = list(replies)
     while time.monotonic() < ends:
         if not select.select([master], [], [], 0.05)[0]:
@@ -185,11 +185,10 @@ def talk(hub: FakeHub, home: Path, replies: list[tuple[str, str]], *args: str, t
         except OSError:  # the other end is closed
             break
         if waiting and waiting[0][0] in screen[screen.rfind("\n") + 1 :]:
-            time.sleep(0.1)  # getpass empties the line before it reads
             os.write(master, waiting.pop(0)[1].encode())
     os.close(master)
     assert waiting == [], screen
-    return process.wait(10), screen
+    return process.wait(240), screen
 
 
 ASKS, KEEPS = "give up): ", "[y/N] "
