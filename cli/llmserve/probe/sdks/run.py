@@ -19,7 +19,7 @@ from llmserve.probe.sdks.replay import Replay
 __all__ = ["NAMES", "Job", "Reading", "Sdk", "find", "read"]
 
 NAMES = ("openai-python", "openai-node")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 MOST = 4 * 1024**2
 _HERE = Path(__file__).parent
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
