@@ -25,7 +25,7 @@ __all__ = ["Drive", "Loop", "Tally"]
 
 BATCH = 32  # events between two looks at the schedule
 SLICE = 48  # stored reads that are interpreted before the sockets are looked at again
-BACKLOG = 16 * 1024**2  # bytes that may wait for interpretation before it takes precedence
+BACKLOG = 8 * 1024**2  # bytes that may wait for interpretation before it takes precedence
 SWEEP_NS = 50_000_000
 CONNECTS_AT_ONCE = 64
 RESENDS = 4  # so many may be chance: a server's timer for idle connections

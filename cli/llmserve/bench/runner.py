@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import resource
 import secrets
@@ -17,8 +18,8 @@ from llmserve.bench.dataset import FromFile
 from llmserve.bench.lengths import Lengths
 from llmserve.bench.loop import Drive, Loop, Tally
 from llmserve.bench.payload import Form
-from llmserve.bench.records import Load, Request, Row, Run, StageSummary, Summary
-from llmserve.bench.sampler import sampling
+from llmserve.bench.records import Load, Request, Row, Run, Serving, StageSummary, Summary
+from llmserve.bench.sampler import Sampler, sampling
 from llmserve.bench.summary import rows_of, summarise
 from llmserve.bench.table import Table
 from llmserve.bench.words import Vocabulary, calibrate
@@ -116,24 +117,12 @@ def measure(
     loop = Loop(target, settings.api, table, watch=watch)
     if interruptible:
         interruptible(loop)
-    with sampling(endpoint, wanted=lookup.has_metrics(endpoint, target)) as sampler:
-        try:
-            form, vocabulary, notes = learn(loop, endpoint, model, settings)
-            source = source_of(settings, form, vocabulary)
-            _warm_up(loop, settings, source)
-            if sampler:
-                sampler.mark()
-            before = len(table)
-            if not loop.stop:
-                _load(loop, settings, source)
-        finally:
-            loop.close()
-        tally, rows = loop.tally, rows_of(table)
-        sent = rows[before:]
-        serving = None if sampler is None else sampler.serving(
-            (loop.base_ns - loop.offset_ns) / 1e9, sum(row.output_tokens for row in sent),
-            complete=all(row.ok and row.counted for row in sent),
-        )  # fmt: skip
+    with contextlib.closing(loop):
+        form, vocabulary, notes = learn(loop, endpoint, model, settings)
+        source = source_of(settings, form, vocabulary)
+        with sampling(endpoint, wanted=lookup.has_metrics(endpoint, target)) as sampler:
+            serving = _sampled(loop, settings, source, sampler)
+    tally, rows = loop.tally, rows_of(table)
     said = {cause: endpoint.redacted(detail) for cause, detail in tally.examples.items()}
     figures = summarise(
         rows, settings.load, goals=goals, percentiles=settings.percentiles, examples=said, resent=tally.resent
@@ -145,6 +134,22 @@ def measure(
         summary=summary, interrupted=tally.stopped, serving=serving,
     )  # fmt: skip
     return Measured(run=run, table=table)
+
+
+def _sampled(loop: Loop, settings: Settings, source: Iterable[Request], sampler: Sampler | None) -> Serving | None:
+    """Warm up and load, and what the server said of the load."""
+    _warm_up(loop, settings, source)
+    if sampler:
+        sampler.mark()
+    before = len(loop.table)
+    if not loop.stop:
+        _load(loop, settings, source)
+    if sampler is None:
+        return None
+    sent = rows_of(loop.table)[before:]
+    complete = all(row.ok and row.counted for row in sent)
+    base = (loop.base_ns - loop.offset_ns) / 1e9
+    return sampler.serving(base, sum(row.output_tokens for row in sent), complete=complete)
 
 
 def proven(figures: StageSummary, tallies: Sequence[Tally], *, extra_notes: Sequence[str] = ()) -> Summary:
