@@ -1,14 +1,25 @@
-"""``llmserve bench`` on real engines: its tokens are the server's own, and a starved client says so."""
+"""``llmserve bench`` on llama.cpp: its tokens are the server's own, and a starved client says so."""
 
 from __future__ import annotations
 
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.engine.conftest import serve
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The tiny model; the ``data`` that ``up --json`` printed."""
+    yield from serve("llamacpp", tmp_path_factory, {})
 
 
 def test_tokens_are_the_servers_own_to_the_last_one(server: dict[str, Any]) -> None:
