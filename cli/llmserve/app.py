@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "rm": Entry("rm", "Remove models from this disk."),
     "prune": Entry("prune", "Remove models that nobody has used for long."),
     "verify": Entry("verify", "Check a model's files on this disk against their hashes."),
+    "connect": Entry("connect", "Print what another program needs to use an endpoint."),
     "doctor": Entry("doctor", "Show what this machine has, and what that means for serving."),
     "engine": Entry("engine", "Install, list and remove inference engines."),
 }

@@ -1,0 +1,1 @@
+"""What other programs need to use an endpoint: one template per client under ``templates/clients``."""
