@@ -10,7 +10,7 @@ CHROMIUM_READY := $(VENV)/.chromium
 PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine lint format bench bench-plan bench-pull bench-bench wheel picture clean
+.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine test-servers cycles lint format bench bench-plan bench-pull bench-bench wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,12 @@ test-deviations: $(READY) ## Run every check on every deviation: nothing fails t
 test-engine: $(SGLANG_READY) ## Run the tests against real engines
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/engine
 
+test-servers: $(SGLANG_READY) ## Run servers under every signal, full disks, damaged records, races; count the cases
+	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/servers
+
+cycles: $(READY) ## Start and stop a server a hundred times: nothing may stay behind
+	@LLMSERVE_TEST_CYCLES=100 $(BIN)/python -m pytest tests/servers/test_cycles.py
+
 .PHONY: peers
 peers: $(PEERS_READY) ## Set up vLLM, LiteLLM and SGLang's router, to test the client commands against
 
@@ -50,7 +56,7 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix cli tests docs
 
 # Tests start hundreds of processes: compiled modules are kept, whatever the shell says.
-test test-unit test-faults test-engine bench bench-plan bench-pull: export PYTHONDONTWRITEBYTECODE :=
+test test-unit test-faults test-engine test-servers cycles bench bench-plan bench-pull: export PYTHONDONTWRITEBYTECODE :=
 
 bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
 	@$(BIN)/python -m pytest tests/bench -s

@@ -1,0 +1,20 @@
+"""The count of cases stands at the end of the output."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.servers.tally import TALLY
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not TALLY.cases:
+        return
+    terminalreporter.section("servers")
+    for group in sorted(TALLY.cases):
+        cases, missed, failed = TALLY.cases[group], TALLY.missed[group], TALLY.failed[group]
+        terminalreporter.write_line(f"{group}: {cases} cases, {failed} failed, {missed} not hit")
+    total, failed, missed = (sum(each.values()) for each in (TALLY.cases, TALLY.failed, TALLY.missed))
+    terminalreporter.write_line(f"Together: {total} cases, {failed} failed, {missed} not hit.")
+    for line in (*TALLY.skipped, *TALLY.figures):
+        terminalreporter.write_line(line)
