@@ -27,11 +27,16 @@ Examples:
   llmserve probe --only 'stream.*' --only tools
   llmserve probe --explain stream.usage.last
   llmserve probe --plan
+  llmserve probe --base-url http://old:8000 --against http://new:30000
+  llmserve probe --report vllm-0.32.0 --against sglang-0.5.23
 
+--against runs the probe there too, or reads a saved report; the key for a URL there is taken from OPENAI_AGAINST_KEY.
 Verdicts: pass, fail, ignored (accepted without effect), unsupported (refused as a missing feature should be),
-inconclusive (this model could not show it), skipped, n/a. Exit code 7: --fail-on or --min-score was not met."""
+inconclusive (this model could not show it), skipped, n/a. Exit code 7: --fail-on or --min-score was not met,
+or something of that severity gets worse."""
 
 FAILED = 7
+AGAINST_KEY = "OPENAI_AGAINST_KEY"
 SEVERITIES = ("breaks", "feature", "cosmetic")
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -59,6 +64,10 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(metavar="WHAT", help="Also do what leaves traces or costs: delete, files, paid, burst; repeatable."),
 ]
+Against = Annotated[
+    str | None, typer.Option(metavar="URL|FILE|NAME", help="What changes for clients that move from here to there.")
+]
+Report = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="A saved report instead of a run.")]
 ALLOWED = ("delete", "files", "paid", "burst")
 
 
@@ -86,6 +95,8 @@ def probe(
     timeout: Timeout = 60.0,
     resume: Resume = False,
     allow: Allow = None,
+    report: Report = None,
+    against: Against = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> Result:
@@ -102,12 +113,45 @@ def probe(
         return _planned(checks)
     files = {"html": html, "junit": junit, "md": md}
     _writable(files)
-    endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
+    notes: list[str] = []
+
+    def record_of(url: str | None) -> dict[str, Any]:
+        endpoint = find_endpoint(url, api_key, model, server, profile=profile, header=header)
+        notes.extend(endpoint.notes)
+        return _run(endpoint, checks, settings, ctx.obj, resume=resume)
+
+    record = _saved(report) if report else record_of(base_url)
     worse = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    record = _run(endpoint, checks, settings, ctx.obj, resume=resume)
-    notes = [*endpoint.notes, *_written(record, files, worse)]
+    if against:
+        other = _run(_there(against), checks, settings, ctx.obj, resume=False) if "://" in against else _saved(against)
+        return _moved(record, other, worse)
+    notes += _written(record, files, worse)
     code = FAILED if _missed(record, worse, min_score) else 0
     return Result(data=record, human=_text(record, explain), quiet=_line(record), exit_code=code, messages=tuple(notes))
+
+
+def _saved(name: str) -> dict[str, Any]:
+    from llmserve.probe.report.stored import load
+
+    return load(name)
+
+
+def _there(url: str) -> Endpoint:
+    """The endpoint to move to. Its key is in OPENAI_AGAINST_KEY: the key of the first is none of its business."""
+    import os
+
+    from llmserve.endpoint.find import find
+
+    return find(url, os.environ.get(AGAINST_KEY), environ={})
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any], severities: tuple[str, ...]) -> Result:
+    from llmserve.probe.report import migration
+
+    change = migration.compare(before, after)
+    worse = [one for one in change["worse"] if one["severity"] in severities]
+    line = f"{len(change['worse'])} worse, {len(change['better'])} better, {change['same']} the same"
+    return Result(data=change, human=migration.shown(change), quiet=line, exit_code=FAILED if worse else 0)
 
 
 def _chosen(settings: Settings, explain: str | None) -> tuple[Check, ...]:
