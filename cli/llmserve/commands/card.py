@@ -132,10 +132,12 @@ def _compared(predicted: int, actual: int, planned: str, found: str) -> str:
 
 def _to_copy(server: Server) -> str:
     key = f"$(cat {shlex.quote(server.key_file)})" if server.key_file else "EMPTY"
-    authorization = f' -H "Authorization: Bearer {key}"' if server.key_file else ""
+    # the key goes through standard input: an argument of curl can be read by everybody on the machine
+    before = f"printf 'Authorization: Bearer %s' \"{key}\" | " if server.key_file else ""
+    authorization = " -H @-" if server.key_file else ""
     body = f'{{"model": "{server.model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     return (
-        f"curl {server.url}/chat/completions{authorization} -H 'Content-Type: application/json'"
+        f"{before}curl {server.url}/chat/completions{authorization} -H 'Content-Type: application/json'"
         f" -d {shlex.quote(body)}\n"
         f'export OPENAI_BASE_URL={server.url} OPENAI_API_KEY="{key}"\n'
         f"{_own_command()} chat"
