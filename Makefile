@@ -18,7 +18,7 @@ help: ## Show this list
 up: $(READY) ## Set up and serve the best model for this machine
 	@$(BIN)/llmserve up $(MODEL) || [ $$? = 130 ] # Ctrl-C is how it ends
 
-test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) $(CHROMIUM_READY) ## Set up everything, real engines included, and run all tests
+test: lint $(SGLANG_READY) $(NODE_READY) $(PEERS_READY) $(CHROMIUM_READY) ## Set up everything, real engines included, and run all tests but test-servers
 	@echo "--- tests: unit, then downloads that go wrong, then real engines (llama.cpp and SGLang on the CPU)"
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/unit tests/faults tests/probe tests/browser tests/engine
 
