@@ -38,7 +38,7 @@ class Peer:
 
 
 @contextlib.contextmanager
-def vllm(folder: Path) -> Iterator[Peer]:
+def vllm(folder: Path, *, api_key: str | None = None) -> Iterator[Peer]:
     """vLLM on the CPU with the built-in tiny model; its log and caches in ``folder``."""
     port = free_port()
     argv = [
@@ -47,8 +47,10 @@ def vllm(folder: Path) -> Iterator[Peer]:
         "--max-model-len", str(CONTEXT), "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
     ]  # fmt: skip
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    env |= {"VLLM_API_KEY": api_key} if api_key else {}
     with _process("vllm", [str(_python("vllm")), *argv], folder, env) as process:
-        yield _ready(Peer(name="vllm", base_url=f"http://127.0.0.1:{port}/v1", model="tiny"), folder, process)
+        url = f"http://127.0.0.1:{port}/v1"
+        yield _ready(Peer(name="vllm", base_url=url, model="tiny", api_key=api_key), folder, process)
 
 
 @contextlib.contextmanager
