@@ -15,6 +15,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         cases, missed, failed = TALLY.cases[group], TALLY.missed[group], TALLY.failed[group]
         terminalreporter.write_line(f"{group}: {cases} cases, {failed} failed, {missed} not hit")
     total, failed, missed = (sum(each.values()) for each in (TALLY.cases, TALLY.failed, TALLY.missed))
-    terminalreporter.write_line(f"Together: {total} cases, {failed} failed, {missed} not hit.")
+    terminalreporter.write_line(
+        f"Together: {total} cases in {TALLY.starts} starts, {failed} failed, {missed} not hit, {TALLY.orphans} orphans."
+    )
     for line in (*TALLY.skipped, *TALLY.figures):
         terminalreporter.write_line(line)

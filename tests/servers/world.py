@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from tests.engine.conftest import Cli
+from tests.servers.tally import TALLY
 
 NAME = "one"
 PATIENCE = 600.0
@@ -74,6 +75,7 @@ class World:
 
     def start(self, *more: str, detached: bool = False) -> None:
         """``up`` in its own process; it does not wait."""
+        TALLY.note_start()
         options = ("--port", "0", "--name", NAME, *(("-d",) if detached else ()), *more)
         self.up = self.cli.popen("up", "tiny", "--engine", self.engine, *options)
 
@@ -137,7 +139,12 @@ class World:
 
     def nothing_left(self, port: int | None) -> None:
         """No process, no open port, no file but what is kept on purpose; and nobody else was touched."""
-        wait_for(lambda: not self.cli.processes(), f"no orphan: {self.cli.processes()}")
+        try:
+            wait_for(lambda: not self.cli.processes(), "no orphan", timeout=60)
+        except AssertionError as error:
+            left = self.cli.processes()
+            TALLY.note_orphans(len(left))
+            raise AssertionError(f"orphans: {left}") from error
         assert port is None or closed(port), f"port {port} is still open"
         kept = {".lock", "starts.jsonl", ".starts.lock"}
         files = [path for path in (self.cli.home / "state").rglob("*") if path.is_file() and path.name not in kept]

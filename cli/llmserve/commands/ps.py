@@ -81,8 +81,8 @@ def _stray(stray: Stray) -> tuple[str, ...]:
 def state(server: Server) -> str:
     """The state, with the stage of a start and the restarts of a server that needed some."""
     if server.state == "starting" and server.stage:
-        stuck = ", stuck?" if server.activity.startswith("stuck") else ""
-        return f"starting ({server.stage}{stuck})"
+        how = ", paused" if server.paused else ", stuck?" if server.activity.startswith("stuck") else ""
+        return f"starting ({server.stage}{how})"
     if server.state == "elsewhere" and server.place:
         return f"on {server.place.host}"
     if server.state in ("ready", "restarting") and server.restarts:
@@ -105,8 +105,13 @@ def _messages(known: list[Server], shown: list[Server], strays: list[Stray]) -> 
     hidden = len(known) - len(shown)
     said = [f"{hidden} that ended {'is' if hidden == 1 else 'are'} not shown: `llmserve ps --all`."] if hidden else []
     for server in shown:
-        if server.state == "paused" and server.process:
+        if server.running and server.paused and server.process:
             said.append(f"{server.name} was paused by a signal; to go on: kill -CONT -- -{server.process.pid}")
+        if server.keeper and server.keeper.paused and server.state != "elsewhere":
+            said.append(
+                f"llmserve's process beside {server.name} was paused by a signal, and does not watch it; "
+                f"to go on: kill -CONT {server.keeper.pid}"
+            )
         if server.activity:
             said.append(f"{server.name}: {server.activity}.")
     said += [f"The record of {stray.name} is damaged, or a newer llmserve's; `down` can stop it." for stray in strays]

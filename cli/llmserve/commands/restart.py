@@ -74,7 +74,7 @@ def _restarted(server: Server, shown: Steps, grace: float) -> Server:
     refuse_elsewhere(server)
     if server.running and server.keeper:
         shown.begin("stop")
-        resume(server)
+        resume(server.keeper)
         if orders.send(Path(server.directory), Order(verb="restart", grace=grace)):
             return _watch(server, shown)
         stop(server, grace=grace, forget=False)

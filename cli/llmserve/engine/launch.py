@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +92,7 @@ class Running:
         Interrupted while waiting, it has the engine killed; interrupted again, it kills the keeper, with which the
         kernel ends the engine.
         """
+        self.keeper.send_signal(signal.SIGCONT)  # paused, it would hear nothing
         self.say(str(Order(verb="stop", forget=True)))
         impatient: tuple[Callable[[], None], ...] = (lambda: self.say("kill"), self.keeper.kill, lambda: None)
         for hurry in impatient:

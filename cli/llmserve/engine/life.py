@@ -106,21 +106,18 @@ class Life:
     def tree(self) -> list[psutil.Process]:
         return process.tree(self.process.process()) if self.process else []
 
-    def note_workers(self) -> None:
-        """Remember the processes without which the engine cannot serve."""
+    def note_workers(self) -> tuple[process.Identity, ...]:
+        """Remember the processes without which the engine cannot serve, and tell them."""
         self._vital = []
         for member in self.tree()[1:]:
             with contextlib.suppress(psutil.Error, OSError, ProcessLookupError):
                 if " ".join(member.cmdline()).startswith(self.engine.workers or ("\0",)):
                     self._vital.append(process.Identity.of(member.pid))
+        return tuple(self._vital)
 
     def lost_worker(self) -> bool:
         """Whether one of them has ended. (SGLang does not notice each of them.)"""
         return not all(member.alive for member in self._vital)
-
-    def paused(self) -> bool:
-        """Whether a signal keeps one of them from running."""
-        return any(member.paused for member in self._vital) or bool(self.process and self.process.paused)
 
     def load(self) -> load.Load | None:
         """The requests that it works on now."""

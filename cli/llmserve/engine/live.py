@@ -15,7 +15,7 @@ from llmserve.engine.server import Server
 @dataclass(frozen=True, kw_only=True)
 class Live:
     """Requests that run and wait (None: the engine does not tell), bytes of GPU memory (None: no GPU of its own) and of
-    the machine's memory, and the processes that hold them.
+    the machine's memory, and the processes that hold them. ``paused``: a signal keeps one of them from running.
     """
 
     running: int | None = None
@@ -23,6 +23,7 @@ class Live:
     gpu_bytes: int | None = None
     memory_bytes: int | None = None
     pids: tuple[int, ...] = ()
+    paused: bool = False
 
 
 def look(servers: Sequence[Server], *, timeout: float = 1.0) -> dict[str, Live]:
@@ -56,6 +57,7 @@ def _live(server: Server, found: load.Load | None, held: Mapping[int, int]) -> L
         gpu_bytes=sum(held.get(pid, 0) for pid in pids) if server.plan.gpus else None,
         memory_bytes=sum(map(process.memory, family)) if family else None,
         pids=pids,
+        paused=any(process.state(pid) in ("T", "t") for pid in pids),
     )
 
 

@@ -169,7 +169,7 @@ def _corrected(server: Server) -> Server:
         return replace(server, state="elsewhere" if elsewhere else "died")
     if not (server.keeper and server.keeper.alive):
         return replace(server, state="died")
-    if server.state == "ready" and server.process and server.process.paused:
+    if server.state == "ready" and server.paused:
         return replace(server, state="paused")
     return server
 

@@ -50,7 +50,8 @@ class Drained:
 class Server:
     """A server that llmserve started. ``url`` is the base URL for clients, ``model`` the id its API shows.
 
-    ``keeper`` is llmserve's process beside the engine, ``process`` the engine's first one (None before it exists).
+    ``keeper`` is llmserve's process beside the engine, ``process`` the engine's first one (None before it exists),
+    ``workers`` those of a ready engine without which it cannot serve.
     Times are seconds since the epoch. ``directory`` holds the log, this record, and the keys if there are any;
     ``temporary`` is the engine's folder for temporary files. ``extra_flags`` are the names of the engine flags that the
     user added to the plan's. ``weights`` is the file or folder that the engine loads (None: an earlier version wrote
@@ -74,6 +75,7 @@ class Server:
     detached: bool = False
     keeper: Identity | None = None
     process: Identity | None = None
+    workers: tuple[Identity, ...] = ()
     place: Place | None = None
     started_at: float = 0.0
     begun_at: float = 0.0
@@ -99,6 +101,11 @@ class Server:
     @property
     def running(self) -> bool:
         return self.state in ("starting", "ready", "restarting", "stopping", "paused")
+
+    @property
+    def paused(self) -> bool:
+        """Whether a signal (SIGSTOP) keeps its engine from running."""
+        return any(one.paused for one in (self.process, *self.workers) if one)
 
     @property
     def uptime(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,7 @@ def stop(
     if server.keeper is not None and server.keeper.alive:
         _order(server, Order(verb="stop", grace=grace))
         wait_stopping(server, told)
-        if not process.wait_gone(server.keeper, timeout=grace + _PATIENCE):
-            _kill(server.keeper)
+        _wait_or_kill(server.keeper, grace + _PATIENCE)
     last = registry.read(folder) or server
     end_remains(last if last.process else server)
     if forget:
@@ -50,8 +50,7 @@ def stop_stray(stray: Stray, *, grace: float) -> None:
     if stray.keeper is not None and stray.keeper.alive:
         if not orders.send(stray.directory, Order(verb="stop", grace=grace, forget=True)):
             _signal(stray.keeper, signal.SIGTERM)
-        if not process.wait_gone(stray.keeper, timeout=grace + _PATIENCE):
-            _kill(stray.keeper)
+        _wait_or_kill(stray.keeper, grace + _PATIENCE)
     registry.remove_stray(stray)
 
 
@@ -66,26 +65,37 @@ def wait_stopping(server: Server, told: Callable[[Server], None]) -> None:
             return
         if process.wait_gone(server.keeper, timeout=0.05):
             return
+        resume(server.keeper)
 
 
 def _order(server: Server, order: Order) -> None:
     """Give the order through the pipe, or by a signal where there is none. A paused keeper hears neither."""
     assert server.keeper is not None
-    resume(server)
+    resume(server.keeper)
     if not orders.send(Path(server.directory), order):
         _signal(server.keeper, signal.SIGTERM)
 
 
-def resume(server: Server) -> None:
-    """Let a paused keeper go on: it would hear nothing."""
-    if server.keeper is not None:
-        _signal(server.keeper, signal.SIGCONT)
+def resume(keeper: process.Identity) -> None:
+    """Let a keeper that a signal has paused go on: it would hear nothing."""
+    if keeper.paused:
+        _signal(keeper, signal.SIGCONT)
 
 
 def _signal(identity: process.Identity, number: int) -> None:
     with contextlib.suppress(psutil.Error):
         if found := identity.process():
             found.send_signal(number)
+
+
+def _wait_or_kill(keeper: process.Identity, patience: float) -> None:
+    """Wait for a keeper that was told to end its server; paused in the midst of it, it goes on."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if process.wait_gone(keeper, timeout=0.5):
+            return
+        resume(keeper)
+    _kill(keeper)
 
 
 def _kill(identity: process.Identity) -> None:

@@ -94,6 +94,7 @@ class Supervisor:
             begun_at=time.time(),
             ready_at=None,
             process=None,
+            workers=(),
             drained=None,
             life=self.server.life + 1,
         )
@@ -147,11 +148,11 @@ class Supervisor:
 
     def _ready(self, life: Life, event: Ready) -> None:
         life.ready = self._been_ready = True
-        life.note_workers()
+        workers = life.note_workers()
         self._forget_files()
         if life.pump is not None:
             life.pump.cause = None  # what a start complained of does not explain a later end
-        self._update(state="ready", ready_at=time.time(), facts=event.facts, activity="")
+        self._update(state="ready", ready_at=time.time(), facts=event.facts, activity="", workers=workers)
         with contextlib.suppress(Exception):  # a server that serves does not end over what is noted about its start
             if self.server.life == 1 and (found := observe(self.server)):
                 history.append(found)
@@ -210,7 +211,7 @@ class Supervisor:
         pause = self._restarts.pause(outcome, been_ready=self._been_ready) if self.request.restart else None
         if pause is None:
             return False
-        self._update(state="restarting", stage="", process=None, restarts=self.server.restarts + 1)
+        self._update(state="restarting", stage="", process=None, workers=(), restarts=self.server.restarts + 1)
         self._log(f"{outcome.message} Starting it again in {pause:g} s.")
         self._tell("restarting", failure=to_json(outcome), tail=list(self._tail), pause=pause)
         deadline = time.monotonic() + pause
@@ -248,7 +249,7 @@ class Supervisor:
     def _conclude(self, outcome: Failure | Order) -> int:
         leftovers.sweep(self.server.temporary, self._engine.shared_memory, since=self.server.started_at)
         self._forget_files()
-        self._update(temporary=None, process=None)
+        self._update(temporary=None, process=None, workers=())
         if isinstance(outcome, Order):
             if outcome.forget or self._forget:
                 registry.remove(self.server)

@@ -95,6 +95,8 @@ def _unsettable(name: str) -> Any:
 
 
 def main(args: list[str]) -> int:
+    # Python's own handler would raise once the engine has loaded, and unwind what then serves: that can block for good
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -140,7 +142,7 @@ def _verbosity_setter(xllamacpp: Any) -> Any:
 
 def _wait_for_signal() -> None:
     # The engine's own threads may receive the signal, so a handler alone would not wake this one: a pipe does.
-    # Until here SIGTERM has its default action: a load that is under way ends at once.
+    # Until here both have their default action: a load that is under way ends at once.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
