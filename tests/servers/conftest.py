@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from tests.servers.tally import TALLY
+
+
+@pytest.fixture
+def _signals_are_heard() -> Iterator[None]:
+    """Whoever ran the tests may ignore some (``nohup``, a script's ``&``); what is started here would inherit that."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

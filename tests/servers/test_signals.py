@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,16 +14,8 @@ from tests.servers.tally import TALLY
 WORKERS = 3
 
 
-@pytest.fixture(autouse=True)
-def _signals_are_heard() -> Iterator[None]:
-    """Whoever ran the tests may ignore some (``nohup``, a script's ``&``); what is started here would inherit that."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.engine
+@pytest.mark.usefixtures("_signals_are_heard")
 @pytest.mark.parametrize("detached", [False, True], ids=["foreground", "detached"])
 def test_the_embedded_engine(tmp_path: Path, detached: bool) -> None:
     require("llamacpp")
