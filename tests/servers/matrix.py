@@ -128,8 +128,8 @@ def play(world: World, case: Case) -> bool:
     else:
         hold.release()
         check_settled(world, case, victim)
-    check_true(world, family)
-    world.down("--grace", "2")
+    if check_true(world, family):
+        world.down("--grace", "2")
     finish(world, case, victim, hold)
     world.nothing_left(port)
     return hold.hit
@@ -221,11 +221,12 @@ def check_settled(world: World, case: Case, victim: int) -> None:
     wait_for(settled, f"an end or a ready server, not {world.record().get('state')} with {world.cli.processes()}")
 
 
-def check_true(world: World, family: Sequence[int]) -> None:
-    """``ps`` says what is."""
+def check_true(world: World, family: Sequence[int]) -> bool:
+    """``ps`` says what is. Returns whether it knows the server."""
     said = world.ps()
     state = said.get("state")
     if state == "ready":
         assert alive(said["process"]["pid"]) or world.record().get("restarts"), said
     elif state in ("failed", "died", "stopped", None):
         wait_for(lambda: not any(map(alive, family)), f"the engine's end, as ps says {state}")
+    return bool(said)

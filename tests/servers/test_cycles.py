@@ -12,7 +12,7 @@ from tests.engine.conftest import require
 from tests.servers.tally import TALLY
 from tests.servers.world import PATIENCE, World
 
-CYCLES = int(os.environ.get("LLMSERVE_TEST_CYCLES", "20"))
+CYCLES = int(os.environ.get("LLMSERVE_TEST_CYCLES", "8"))
 
 
 @pytest.mark.engine

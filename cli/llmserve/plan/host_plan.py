@@ -19,6 +19,7 @@ from llmserve.plan.shape import SMALLEST_CONTEXT, Fit, fit
 
 MIB = 1024**2
 _CONTEXT, _REQUESTS = 32_768, 4
+_MOST_REQUESTS = 256  # LLAMA_MAX_SEQ
 _CHECKPOINTS = 32  # llama-server's own --n-ctx-checkpoints
 
 
@@ -43,6 +44,11 @@ def llamacpp(model: Model, machine: Machine, goal: Goal, *, reason: str) -> Plan
             hint="Give `llmserve up` its own flags after --, such as -- --threads 8.",
         )
     parallel = goal.concurrency or _REQUESTS
+    if parallel > _MOST_REQUESTS:
+        raise UsageError(
+            f"llama.cpp answers at most {_MOST_REQUESTS} requests at a time, not {parallel}.",
+            hint="It queues what comes above that: give a smaller --concurrency.",
+        )
     longest = min(goal.context or _CONTEXT, model.context_length)
     budget = _budget(model, machine, goal, _llamacpp_needs(model, longest, parallel))
     cell = max(1, llama_cache.kv_bytes(model, context=4096, parallel=1) // 4096)

@@ -110,6 +110,13 @@ def test_a_goal_that_contradicts_the_model_is_a_usage_error(goal: Goal) -> None:
         on_gpu(llama_8b(), 80, goal=goal)
 
 
+def test_llama_cpp_answers_no_more_requests_at_a_time_than_it_was_built_for() -> None:
+    plan = choose(small_gguf(), laptop(), Goal(concurrency=256, context=512), engine="llamacpp", reason="")
+    assert plan.concurrency == 256
+    with pytest.raises(UsageError, match="at most 256 requests"):
+        choose(small_gguf(), laptop(), Goal(concurrency=257, context=512), engine="llamacpp", reason="")
+
+
 def test_a_laptop_keeps_half_of_its_free_memory_unless_asked() -> None:
     model = small_gguf(context_length=1_000_000, kv_heads=14, head_dim=128)
     plan = choose(model, laptop(), Goal(), engine="llamacpp", reason="")

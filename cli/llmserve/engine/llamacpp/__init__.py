@@ -57,13 +57,9 @@ class LlamaCpp:
         return next((found for rule in FAILURES if (found := rule.match(line))), None)
 
     def exit_failure(self, code: int) -> Failure | None:
-        if code in (-9, 137):
-            return Failure(
-                code="killed",
-                message="The engine was killed from outside: by somebody, or by the system for lack of memory.",
-                hint="If memory was short (`llmserve doctor`), try a smaller --context or a smaller model.",
-            )
-        return None
+        from llmserve.engine.llamacpp.failures import exit_failure
+
+        return exit_failure(code)
 
     def ease(self, argv: Sequence[str], failure: Failure, stage: str, *, kept: Collection[str]) -> Eased | None:
         from llmserve.engine import ease

@@ -10,12 +10,12 @@ import re
 from dataclasses import replace
 
 from llmserve.engine.base import Failure
-from llmserve.engine.sglang.failures import flags, machine, memory, model, symptoms
+from llmserve.engine.sglang.failures import flags, kernels, machine, memory, model, symptoms
 from llmserve.engine.sglang.failures.exits import exit_failure
 
 __all__ = ["RULES", "exit_failure", "failure"]
 
-RULES = (*flags.RULES, *memory.RULES, *model.RULES, *machine.RULES, *symptoms.RULES)
+RULES = (*flags.RULES, *memory.RULES, *model.RULES, *machine.RULES, *kernels.RULES, *symptoms.RULES)
 
 _PASS_OVER = re.compile(
     r"""INFO:\ \ |Prefill\ batch|Decode\ batch  # a busy server prints thousands of these

@@ -1,4 +1,4 @@
-"""Ports, drivers, GPUs and packages."""
+"""Ports, addresses, packages, and machines that talk to each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES = (
     ),
     Rule(
         "port_in_use",
-        r"\[Errno (?:98|48)\]|EADDRINUSE|Port is already in use",
+        r"\[Errno (?:98|48)\]|EADDRINUSE|Port is already in use|ZMQError: Address already in use",
         "Another program took a port that SGLang needs.",
         "Run the command again.",
         exit_code=1,
@@ -76,38 +76,25 @@ RULES = (
         rank=30,
     ),
     Rule(
-        "old_driver",
-        r"CUDA driver version is insufficient|NVIDIA driver on your system is too old",
-        "The NVIDIA driver is too old for this SGLang.",
-        "Update the driver; `llmserve doctor` shows its version.",
-        rank=80,
-    ),
-    Rule(
-        "no_gpu",
-        r"No CUDA GPUs are available|no CUDA-capable device is detected|invalid device ordinal|No accelerator",
-        "SGLang sees no GPU.",
-        "See what `llmserve doctor` finds, and whether CUDA_VISIBLE_DEVICES hides it.",
-        rank=80,
-    ),
-    Rule(
-        "unsupported_gpu",
-        r"no kernel image is available",
-        "SGLang's kernels were not built for this GPU.",
-        "Use another GPU, or the engine llamacpp.",
-        rank=80,
-    ),
-    Rule(
-        "kernel_fault",
-        r"CUDA error: (?P<what>an illegal memory access|device-side assert|misaligned address|unspecified launch fail)",
-        "A GPU kernel failed: {what}.",
-        "Try another one with `-- --attention-backend triton`, and report it to SGLang.",
+        "gpu_communication",
+        r"(?P<what>nccl(?:UnhandledCuda|System|Internal|Remote)Error|DistBackendError|[RN]CCL [Ee]rror|HCCL error)",
+        "The GPUs cannot talk to each other ({what}).",
+        "In a container, give it --shm-size=8g. Else try NCCL_P2P_DISABLE=1, or `-- --disable-custom-all-reduce`.",
         rank=70,
     ),
     Rule(
         "gpu_communication",
-        r"(?P<what>nccl(?:UnhandledCuda|System|Internal|Remote)Error|DistBackendError|NCCL error)",
-        "The GPUs cannot talk to each other ({what}).",
+        r"Watchdog caught collective operation timeout: WorkNCCL\(.*OpType=(?P<what>\w+)",
+        "The GPUs waited for each other in vain ({what}).",
         "In a container, give it --shm-size=8g. Else try NCCL_P2P_DISABLE=1, or `-- --disable-custom-all-reduce`.",
-        rank=70,
+        rank=72,
+    ),
+    Rule(
+        "peers_missing",
+        r"Timed out after \d+ seconds waiting for clients\. (?P<what>\d+/\d+) clients joined"
+        r"|gloo/transport/\S+\] (?P<gloo>Connection closed by peer|Connection refused|Connect timeout)",
+        "Other workers of this model did not come, or went away: {what}{gloo}.",
+        "Their own failure is further up in `llmserve logs`; over several machines, see that the ports are open.",
+        rank=40,
     ),
 )

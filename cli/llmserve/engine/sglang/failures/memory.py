@@ -17,7 +17,8 @@ RULES = (
     ),
     Rule(
         "no_memory_for_cache",
-        r"leave no GPU memory for the KV cache|Not enough memory\. Please try to increase --mem-fraction-static"
+        r"leave no GPU memory for the KV cache"
+        r"|Not enough memory[.;] *(?:Please try to |Please try )?increas(?:e|ing) --mem-fraction-static"
         r"|Memory pool size is too small",
         "The weights leave no memory for the KV cache.",
         SMALLER,
@@ -42,7 +43,7 @@ RULES = (
     ),
     Rule(
         "no_memory_for_graphs",
-        r"Capture cuda graph failed: .*out of memory",
+        r"Capture (?i:cuda) graph failed: .*out of memory",
         "GPU memory ran out while CUDA graphs were captured, after weights and KV cache were in place.",
         "Ask for less with --concurrency, or add `-- --cuda-graph-max-bs-decode 16`.",
         exit_code=3,
@@ -59,11 +60,21 @@ RULES = (
     ),
     Rule(
         "gpu_out_of_memory",
-        r"(?:torch\.(?:cuda\.)?OutOfMemoryError|CUDA out of memory|HIP out of memory|CUDA error: out of memory)",
+        r"(?:torch\.(?:cuda\.)?OutOfMemoryError|(?:CUDA|HIP|NPU|XPU) out of memory"
+        r"|(?:CUDA|HIP|Triton) [Ee]rror(?: \[CUDA\])?: out of memory"
+        r"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|cudaMalloc failed: out of memory)",
         "A GPU ran out of memory.",
         SMALLER,
         exit_code=3,
         rank=80,
+    ),
+    Rule(
+        "gpu_out_of_memory",
+        r"CUBLAS_STATUS_NOT_INITIALIZED",
+        "A GPU library could not start, most often because the GPU's memory was full.",
+        SMALLER,
+        exit_code=3,
+        rank=60,
     ),
     Rule(
         "host_out_of_memory",
@@ -91,10 +102,29 @@ RULES = (
     ),
     Rule(
         "shared_memory_full",
-        r"No space left on device.*/dev/shm|/dev/shm.*No space left on device|unable to allocate shared memory",
+        r"No space left on device.*/dev/shm|/dev/shm.*No space left on device|unable to allocate shared memory"
+        r"|[Ee]rror while (?:creating|attaching to) shared memory segment"
+        r"|unable to (?:open|mmap|resize|write) .*torch_\d+_"
+        r"|might be out of shared memory|workers are out of shared memory|^Bus error",
         "The shared memory (/dev/shm) is full or too small.",
         "In a container, start it with --shm-size=8g or --ipc=host.",
         exit_code=3,
-        rank=80,
+        rank=81,
+    ),
+    Rule(
+        "disk_full",
+        r"\[Errno 28\]|No space left on device|\[Errno 122\]|Disk quota exceeded",
+        "A disk is full, on which the engine writes.",
+        "See which with `llmserve doctor`; compiled kernels go to ~/.cache, temporary files to TMPDIR.",
+        exit_code=1,
+        rank=70,
+    ),
+    Rule(
+        "limits",
+        r"\[Errno 24\] Too many open files|can't start new thread|\[Errno 11\] Resource temporarily unavailable",
+        "A limit of this user was reached: open files, threads or processes.",
+        "See `ulimit -n` and `ulimit -u`; a container may have limits of its own (--pids-limit).",
+        exit_code=1,
+        rank=70,
     ),
 )

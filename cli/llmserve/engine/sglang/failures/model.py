@@ -68,7 +68,8 @@ RULES = (
     ),
     Rule(
         "needs_access",
-        r"GatedRepoError|Access to model .* is restricted|401 Client Error|403 Client Error|Repository Not Found",
+        r"GatedRepoError|Access to model .* is restricted|401 Client Error|403 Client Error|Repository Not Found"
+        r"|access(?: to)? a gated repo|Cannot access gated repo|RepositoryNotFoundError",
         "The model is gated or private, and no token with access to it was found.",
         "Accept the model's licence on its page, then set HF_TOKEN.",
         exit_code=4,
@@ -104,8 +105,56 @@ RULES = (
         rank=80,
     ),
     Rule(
+        "unsupported_gpu",
+        r"type fp8\w+ not supported in this architecture",
+        "This GPU has no arithmetic for fp8 weights.",
+        "Choose a checkpoint in another format.",
+        rank=80,
+    ),
+    Rule(
+        "unsupported_quantization",
+        r"(?:Unknown|Invalid|Unsupported)(?: KV cache)? quantization (?:method|scheme|strategy)(?: on CPU)?:? "
+        r"(?P<method>[\w'-]+)",
+        "SGLang does not know the quantisation {method}.",
+        OTHER_MODEL,
+        rank=80,
+    ),
+    Rule(
+        "unsupported_quantization",
+        r"(?P<dtype>torch\.\w+) is not supported for quantization method (?P<method>\S+)\. Supported dtypes: "
+        r"\[(?P<known>[^\]]+)\]",
+        "Weights quantised with {method} cannot be computed in {dtype}.",
+        "Add `-- --dtype float16`; it takes {known}.",
+        exit_code=2,
+        rank=80,
+    ),
+    Rule(
+        "unsupported_quantization",
+        r"[Qq]uantization method (?P<method>.{1,40}?) is not (?:yet )?supported",
+        "SGLang cannot run weights quantised with {method} here.",
+        "Choose a checkpoint in another format.",
+        rank=79,
+    ),
+    Rule(
+        "broken_checkpoint",
+        r"Consistency check failed: (?P<what>.{1,200}?)(?: \(|$)|(?P<where>Unable to load weights from .{1,100})"
+        r"|(?P<tokenizer>could not parse ModelProto from \S+)",
+        "A file of the model is damaged: {what}{where}{tokenizer}.",
+        FETCH,
+        rank=80,
+    ),
+    Rule(
+        "bad_value",
+        r"Chat template (?P<what>.{1,120}?) is not a built-in template name",
+        "There is no chat template {what}.",
+        "Check the words after `--`: a name that SGLang knows, or the path of a file.",
+        exit_code=2,
+        rank=80,
+    ),
+    Rule(
         "bad_split",
-        r"not divisible by weight quantization block|For quantized MoE models, please make sure|is not divisible by",
+        r"not divisible by weight quantization block|For quantized MoE models, please make sure|is not divisible by"
+        r"|(?:heads|size)\b.{0,40} (?:must|should) be divisible by (?:the )?(?:tensor|\w*tp|ep_size)",
         "The model cannot be split over this number of GPUs: a dimension is not divisible.",
         "Use another number of GPUs.",
         rank=60,

@@ -15,7 +15,7 @@ RULES = (
     ),
     Rule(
         "hung",
-        r"(?P<name>\w+) watchdog timeout \(self\.watchdog_timeout=(?P<seconds>[\d.]+)",
+        r"(?:\w+ watchdog|Watchdog) timeout \(self\.watchdog_timeout=(?P<seconds>[\d.]+)",
         "One step of the model took longer than {seconds} s, and SGLang gave up.",
         "If it was busy and not stuck, allow more with `-- --watchdog-timeout 1200`.",
         rank=60,
@@ -24,6 +24,13 @@ RULES = (
         "worker_killed",
         r"scheduler died during initialization \(exit code: -9\)|Subprocess \S+ \(pid=\d+\) crashed with exit code -9",
         "A worker of SGLang was killed, most likely because the machine's memory ran out.",
+        SMALLER,
+        rank=40,
+    ),
+    Rule(
+        "worker_killed",
+        r"^Killed$|[Oo]ut of memory: Killed process|oom-kill",
+        "The system killed a process of the engine because the machine's memory ran out.",
         SMALLER,
         rank=40,
     ),
