@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmserve.bench.exchange import Exchange
 
-__all__ = ["ANCILLARY", "READ", "Connection", "Target", "resolve", "stamp_of"]
+__all__ = ["ANCILLARY", "READ", "Connection", "Target", "resolve", "stamp_of", "timespec"]
 
 SO_TIMESTAMPNS = 35  # of Linux on every architecture that CPython supports there; Python has no name for it
 READ = 16384
 ANCILLARY = socket.CMSG_SPACE(16)
 
-_timespec = struct.Struct("@ll").unpack
+timespec = struct.Struct("@ll").unpack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def resolve(host: str, port: int, *, tls: bool, connect_timeout: float = 10.0) -
 def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int:
     """When the kernel received it, in nanoseconds of the realtime clock; 0 if it does not say."""
     if ancillary:  # nothing else was asked for
-        seconds, nanoseconds = _timespec(ancillary[0][2])
+        seconds, nanoseconds = timespec(ancillary[0][2])
         return int(seconds * 1_000_000_000 + nanoseconds)
     return 0
 

@@ -23,6 +23,9 @@ _KEYS: dict[str, dict[Kind, bytes]] = {
 }
 
 
+_ONE = array("f", [1.0])
+
+
 class InStreamError(Exception):
     """The server reported an error inside a stream; the message is its own."""
 
@@ -95,6 +98,17 @@ class Decoder:
     def between(self) -> bool:
         """Whether the last byte fed was the last of an event."""
         return self._parser is None and not self._rest
+
+    def plain_tokens(self, stamps: array[int]) -> None:
+        """Events of one token each, which the template matched; text is not kept of them."""
+        known = self.template
+        if stamps and known:
+            self.times.extend(stamps)
+            self.tokens.extend(_ONE * len(stamps))
+            self.stamp = stamps[-1]
+            self.first_kind = self.first_kind or known.kind
+            if self.answer_ns is None and known.kind == "content":
+                self.answer_ns = stamps[0]
 
     def arrived(self, stamp: int) -> None:
         """Bytes of a body that is no stream are there."""

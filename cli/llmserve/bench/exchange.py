@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from array import array
+from itertools import repeat
+from operator import sub, truediv
 
 from llmserve.bench.decode import Decoder, InStreamError, Template
 from llmserve.bench.http import Body, Chunked, Head, MalformedError, body_of, parse_head
@@ -17,17 +19,43 @@ _NO_TEXT = set(b'"\\\r\n')
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
+# of a read that is one chunk with one event: all that stands before its text (the chunk's size included), where the
+# text begins and ends, and all that follows it
+Shape = tuple[bytes, int, int, bytes]
+
+
 class Exchange:
     """All stamps are nanoseconds of the realtime clock, which is the kernel's for received packets.
 
-    ``reads``, ``stamps`` are what came and has not been digested. ``ended`` is set when the last byte of the answer
-    was seen or a ``cause`` of failure stands.
+    ``reads``, ``stamps`` are what came and has not been digested; ``plain`` are the stamps of reads before them that
+    the reader saw to be tokens of a known shape. ``ended`` is set when the last byte of the answer was seen or a
+    ``cause`` of failure stands.
     """
 
     __slots__ = (
-        "body", "cause", "connect_ns", "decoder", "detail", "end_ns", "ended", "head",
-        "intended_ns", "jammed", "left", "queued", "reads", "request", "sent_ns", "shapes", "stamps", "tail",
-        "unsent", "whole",
+        "body",
+        "cause",
+        "connect_ns",
+        "decoder",
+        "detail",
+        "end_ns",
+        "ended",
+        "fd",
+        "flowing",
+        "head",
+        "intended_ns",
+        "jammed",
+        "left",
+        "plain",
+        "queued",
+        "reads",
+        "request",
+        "sent_ns",
+        "shapes",
+        "stamps",
+        "tail",
+        "unsent",
+        "whole",
     )  # fmt: skip
 
     def __init__(self, request: Request, intended_ns: int, api: str) -> None:
@@ -39,11 +67,14 @@ class Exchange:
         self.unsent = memoryview(request.payload)
         self.reads: list[bytes] = []
         self.stamps = array("q")
+        self.flowing = False  # a chunked body is being read: only what may be its end needs a look
         self.head: Head | None = None
         self.body: Body | None = None
         self.left = 0
         self.whole = bytearray()
-        self.shapes: dict[int, bytes] = {}
+        self.fd = -1
+        self.plain = array("q")
+        self.shapes: dict[int, Shape] = {}
         self.tail = b""
         self.decoder = Decoder(api, keep_text=request.followup is not None)
         self.cause = ""
@@ -87,12 +118,12 @@ class Exchange:
         except MalformedError as error:
             self.fail("malformed", str(error), stamp)
             return
-        self.reads, self.stamps = [], array("q")
+        del self.reads[:], self.stamps[:]
         if 100 <= head.status < 200:  # an interim answer: the real one follows
             if len(raw) > blank + 4:
                 self.take(raw[blank + 4 :], stamp)
             return
-        self.head, self.body = head, body_of(head)
+        self.head, self.body, self.flowing = head, body_of(head), head.chunked
         self.left = head.length if head.length is not None else 1
         if self.left == 0:
             self._end(stamp)
@@ -121,6 +152,9 @@ class Exchange:
         """Interpret up to ``most`` stored reads; True if all of them are done."""
         if self.body is None and not self.ended:
             return True  # the head is not there yet
+        if self.plain:
+            self.decoder.plain_tokens(self.plain)
+            del self.plain[:]
         reads, stamps = self.reads, self.stamps
         take = len(reads) if len(reads) <= most else most
         if self.body is not None and not self.jammed:
@@ -130,11 +164,17 @@ class Exchange:
                 self._jam("in_stream_error", str(error))
             except ValueError as error:  # MalformedError is one
                 self._jam("malformed", str(error))
-        if take == len(reads):
-            self.reads, self.stamps = [], array("q")
-            return True
-        del reads[:take], stamps[:take]
-        return False
+        del reads[:take], stamps[:take]  # in place: the reader appends to these very objects
+        return not reads
+
+    @property
+    def predictable(self) -> bool:
+        """Whether the next read may be taken for a token by its shape: all before it is interpreted to its end."""
+        body = self.body
+        return bool(
+            self.shapes and not self.ended and not self.jammed and not self.reads and isinstance(body, Chunked)
+            and body.between and self.decoder.between
+        )  # fmt: skip
 
     def _interpret(self, reads: list[bytes], stamps: array[int], take: int) -> None:
         assert self.head is not None
@@ -159,30 +199,58 @@ class Exchange:
             self.decoder.feed(content, stamp)
 
     def _stream(self, reads: list[bytes], stamps: array[int], take: int, body: Chunked) -> None:
-        """The hot path of interpreting: reads that are one chunk with one event that differs in its text alone.
+        """Most reads are one chunk with one event, and differ in its text alone."""
+        decoder, at = self.decoder, 0
+        while at < take:
+            if decoder.template and body.between and decoder.between:
+                alike = self._alike(reads, at, take)
+                decoder.plain_tokens(stamps[at : at + alike])
+                at += alike
+                if at == take:
+                    return
+            self._other(reads[at], stamps[at], body)
+            at += 1
 
-        ``shapes`` maps the length of such a read to all that stands before its text, the chunk's size included.
-        """
-        shapes, decoder, tail = self.shapes, self.decoder, self.tail
-        seen, count = decoder.times.append, decoder.tokens.append
-        clean = body.between and decoder.between
-        for index in range(take):
+    def _alike(self, reads: list[bytes], start: int, end: int) -> int:
+        """How many reads from ``start`` on are one chunk with one event of the known shape."""
+        for index in range(start, end):
             data = reads[index]
-            start = shapes.get(len(data))
-            if start is not None and clean and data.startswith(start) and data.endswith(tail):
-                text = data[len(start) : -len(tail)]
-                if b'"' not in text and b"\\" not in text:
-                    seen(stamps[index])
-                    count(1.0)
-                    continue
-            known = decoder.template
-            self._event(data, stamps[index])
-            was, clean = clean, body.between and decoder.between
-            if decoder.template is not known:
-                shapes.clear()
-                tail = self.tail = decoder.template.after + b"\n\n\r\n" if decoder.template else b""
-            if was and clean and decoder.template:
-                self._learn(data, decoder.template)
+            shape = self.shapes.get(len(data)) or self._shape(len(data))
+            if shape is None:
+                return index - start
+            before, text, after, tail = shape
+            if (
+                data.find(b'"', text) != after
+                or not data.startswith(before)
+                or not data.endswith(tail)
+                or data.find(b"\\", text, after) >= 0
+            ):
+                return index - start
+        return end - start
+
+    def _shape(self, size: int) -> Shape | None:
+        """What a read of ``size`` bytes looks like if it is one chunk with one event of the template."""
+        template = self.decoder.template
+        if template is None:
+            return None
+        digits = next((n for n in range(1, 7) if len(b"%x" % max(0, size - 4 - n)) == n), 0)
+        before = b"%x\r\n" % (size - 4 - digits) + template.before
+        after = size - len(self.tail)
+        if after <= len(before):
+            return None
+        shape = self.shapes[size] = before, len(before), after, self.tail
+        return shape
+
+    def _other(self, data: bytes, stamp: int, body: Chunked) -> None:
+        """A read that has to be parsed; what it is like is remembered."""
+        decoder = self.decoder
+        known, was = decoder.template, body.between and decoder.between
+        self._event(data, stamp)
+        if decoder.template is not known:
+            self.shapes.clear()
+            self.tail = decoder.template.after + b"\n\n\r\n" if decoder.template else b""
+        if was and body.between and decoder.between and decoder.template:
+            self._learn(data, decoder.template)
 
     def _learn(self, data: bytes, template: Template) -> None:
         """Remember the shape of a read that was found to be one chunk with one event."""
@@ -190,7 +258,7 @@ class Exchange:
         start = data[:line] + template.before
         text = data[len(start) : -len(self.tail)]
         if data.startswith(start) and data.endswith(self.tail) and text and not set(text) & _NO_TEXT:
-            self.shapes[len(data)] = start
+            self.shapes[len(data)] = start, len(start), len(data) - len(self.tail), self.tail
 
     def _jam(self, cause: str, detail: str) -> None:
         """What follows cannot be interpreted; the bytes are taken until the answer's end all the same."""
@@ -203,7 +271,7 @@ class Exchange:
         self._judge()
         decoder, request = self.decoder, self.request
         times, usage = decoder.times, decoder.usage
-        gaps = tuple([(times[i] - times[i - 1]) / 1e6 for i in range(1, len(times))])
+        gaps = array("f", map(truediv, map(sub, times[1:], times), repeat(1e6)))
         ok = not self.cause
         counted = ok and usage is not None and usage.completion is not None
         output = usage.completion if counted and usage and usage.completion is not None else len(times)
@@ -256,9 +324,9 @@ class Exchange:
             self._jam("empty", "no token came")
 
 
-def _spread(tokens: array[float], total: int) -> tuple[float, ...]:
+def _spread(tokens: array[float], total: int) -> array[float]:
     """Tokens per chunk: as the running usage said, else the answer's tokens in equal parts over its chunks."""
     chunks = len(tokens)
     if not chunks or sum(tokens) == total:
-        return tuple(tokens)
-    return (total / chunks,) * chunks
+        return tokens
+    return array("f", [total / chunks]) * chunks

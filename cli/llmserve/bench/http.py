@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 __all__ = ["Body", "Chunked", "Counted", "Head", "MalformedError", "UntilClose", "body_of", "parse_head", "request"]
@@ -37,6 +38,7 @@ def request(base_url: str, path: str, body: bytes | None, headers: Mapping[str, 
     return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
 
 
+@lru_cache(maxsize=8)  # most answers of a second have the same
 def parse_head(raw: bytes) -> Head:
     """The head that ``raw`` holds, without its blank line.
 
@@ -128,7 +130,7 @@ class Chunked:
 
     def _general(self, data: bytes) -> bytes:
         content: list[bytes] = []
-        at = 0
+        at = self._whole(data, content) if self._at == "size" else 0
         while not self.done:
             step = self._step(data, at, content)
             if not step:
@@ -138,6 +140,19 @@ class Chunked:
         if len(self._rest) > MAX_HEAD or (self.done and self._rest):
             raise MalformedError("bytes follow the end of the answer, or a chunk has no size")
         return b"".join(content)
+
+    def _whole(self, data: bytes, content: list[bytes]) -> int:
+        """Take the whole chunks that ``data`` begins with, and return their length."""
+        at, end = 0, len(data)
+        while 0 < (line := data.find(b"\r\n", at)) - at < 9:
+            digits = data[at:line]
+            size = _size(digits) if digits.isalnum() else 0
+            after = line + size + 4
+            if not size or after > end or data[after - 2 : after] != b"\r\n":
+                return at
+            content.append(data[line + 2 : after - 2])
+            at = after
+        return at
 
     def _step(self, data: bytes, at: int, content: list[bytes]) -> int:
         """Take one element from ``data[at:]`` and return its length; 0 if it is not there as a whole."""

@@ -15,13 +15,15 @@ from typing import Any
 from llmserve import __version__
 from llmserve.bench import dataset, extras, lookup, schedule, self_proof, slo
 from llmserve.bench.dataset import FromFile
+from llmserve.bench.drive import Drive
 from llmserve.bench.lengths import Lengths
-from llmserve.bench.loop import Drive, Loop, Tally
+from llmserve.bench.loop import Loop
 from llmserve.bench.payload import Form
 from llmserve.bench.records import Load, Request, Row, Run, Serving, StageSummary, Summary
 from llmserve.bench.sampler import Sampler, sampling
-from llmserve.bench.summary import rows_of, summarise
+from llmserve.bench.summary import summarise
 from llmserve.bench.table import Table
+from llmserve.bench.tally import Tally
 from llmserve.bench.words import Vocabulary, calibrate
 from llmserve.bench.workload import Supply, Synthetic, unmeasured
 from llmserve.endpoint.endpoint import Endpoint
@@ -122,10 +124,10 @@ def measure(
         source = source_of(settings, form, vocabulary)
         with sampling(endpoint, wanted=lookup.has_metrics(endpoint, target)) as sampler:
             serving = _sampled(loop, settings, source, sampler)
-    tally, rows = loop.tally, rows_of(table)
+    tally = loop.tally
     said = {cause: endpoint.redacted(detail) for cause, detail in tally.examples.items()}
     figures = summarise(
-        rows, settings.load, goals=goals, percentiles=settings.percentiles, examples=said, resent=tally.resent
+        table, settings.load, goals=goals, percentiles=settings.percentiles, examples=said, resent=tally.resent
     )
     summary = proven(figures, [tally], extra_notes=(*notes, *([tally.gave_up] if tally.gave_up else [])))
     run = Run(
@@ -146,10 +148,10 @@ def _sampled(loop: Loop, settings: Settings, source: Iterable[Request], sampler:
         _load(loop, settings, source)
     if sampler is None:
         return None
-    sent = rows_of(loop.table)[before:]
-    complete = all(row.ok and row.counted for row in sent)
-    base = (loop.base_ns - loop.offset_ns) / 1e9
-    return sampler.serving(base, sum(row.output_tokens for row in sent), complete=complete)
+    tokens, complete = 0, True
+    for row in loop.table.since(before):
+        tokens, complete = tokens + row.output_tokens, complete and row.ok and row.counted
+    return sampler.serving((loop.base_ns - loop.offset_ns) / 1e9, tokens, complete=complete)
 
 
 def proven(figures: StageSummary, tallies: Sequence[Tally], *, extra_notes: Sequence[str] = ()) -> Summary:
@@ -209,16 +211,11 @@ def learn(loop: Loop, endpoint: Endpoint, model: str, settings: Settings) -> tup
 
 def ask(loop: Loop, payloads: Sequence[bytes], settings: Settings) -> list[tuple[Row, str]]:
     """Send requests that are no part of the measurement; their rows in order, each with the words of a failure."""
-    kept = loop.table, loop.tally
-    loop.table, loop.tally = Table(), Tally()
     requests = [Request(payload=payload, session=index, measured=False) for index, payload in enumerate(payloads)]
     users = min(len(requests), 8, settings.most_connections)
-    try:
+    with loop.aside() as table:
         loop.run(Drive(requests=iter(requests), connections=users, users=users, timeout_s=settings.timeout_s))
-        rows = sorted(loop.table, key=lambda row: row.session)
-        found = [(row, loop.tally.examples.get(row.cause, "")) for row in rows]
-    finally:
-        loop.table, loop.tally = kept
+        found = [(row, loop.tally.examples.get(row.cause, "")) for row in sorted(table, key=lambda row: row.session)]
     if loop.stop:
         raise KeyboardInterrupt
     return found
@@ -272,7 +269,8 @@ def _warm_up(loop: Loop, settings: Settings, source: Iterable[Request]) -> None:
     requests = [unmeasured(request) for request, _ in zip(source, range(wanted), strict=False)]
     users = min(wanted, settings.most_connections, settings.concurrency)
     loop.run(Drive(requests=iter(requests), connections=users, users=users, timeout_s=settings.timeout_s))
-    loop.tally = Tally(examples=loop.tally.examples, stopped=loop.tally.stopped, gave_up=loop.tally.gave_up)
+    kept = loop.tally
+    loop.renew(loop.table, Tally(examples=kept.examples, stopped=kept.stopped, gave_up=kept.gave_up))
 
 
 def _prepare(supply: Supply) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from llmserve.bench import stats
-from llmserve.bench.loop import Tally
 from llmserve.bench.records import Proof, Spread
+from llmserve.bench.tally import Durations, Tally
 
 __all__ = ["prove"]
 
@@ -59,8 +59,11 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rs
     )  # fmt: skip
 
 
-def _milliseconds(columns: Sequence[Sequence[int]]) -> Spread | None:
-    return stats.spread((max(value, 0) / 1e6 for column in columns for value in column), intervals=False)
+def _milliseconds(parts: Sequence[Durations]) -> Spread | None:
+    whole = Durations()
+    for part in parts:
+        whole.merge(part)
+    return stats.counted(whole.weights(), total=whole.total / 1e6, largest=whole.largest / 1e6)
 
 
 def _lag(lag: Spread | None, gap: float | None, coalesced: float, stamps: str) -> list[str]:

@@ -59,11 +59,11 @@ def meets(row: Row, goals: Sequence[Goal]) -> bool:
     return row.ok and all(_value(row, goal) < goal.bound for goal in goals)
 
 
-def goodput(good: Sequence[Row], of: int, seconds: float) -> Goodput:
-    tokens = sum(row.output_tokens for row in good)
+def goodput(met: int, tokens: int, of: int, seconds: float) -> Goodput:
+    """``met`` requests of ``of``, with ``tokens``, in ``seconds``."""
     rate = 1 / seconds if seconds > 0 else 0.0
-    share = len(good) / of if of else 0.0
-    return Goodput(requests=round(len(good) * rate, 4), output_tokens=round(tokens * rate, 2), share=round(share, 4))
+    share = met / of if of else 0.0
+    return Goodput(requests=round(met * rate, 4), output_tokens=round(tokens * rate, 2), share=round(share, 4))
 
 
 def _value(row: Row, goal: Goal) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from llmserve.bench.records import Spread
 
-__all__ = ["PERCENTILES", "clustered", "percentile", "spread", "weighted"]
+__all__ = ["PERCENTILES", "clustered", "counted", "percentile", "spread", "weighted"]
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 RESAMPLES = 400
@@ -40,17 +41,30 @@ def spread(values: Iterable[float], *, more: Sequence[float] = (), intervals: bo
     return _made(len(ordered), math.fsum(ordered) / len(ordered), ordered[-1], found, more, ci)
 
 
-def clustered(groups: Sequence[Sequence[float]], *, more: Sequence[float] = ()) -> Spread | None:
-    """The distribution of figures of which each request has several, pooled. The bootstrap draws whole requests."""
-    ordered = array("f", (value for group in groups for value in group))
-    ordered = array("f", sorted(ordered))
-    if not ordered:
+def clustered(values: array[float], sizes: Sequence[int], *, more: Sequence[float] = ()) -> Spread | None:
+    """The distribution of figures of which each request has several, pooled. The bootstrap draws whole requests.
+
+    ``values`` are those of the first request, the second and so on, ``sizes`` how many each has.
+    """
+    if not values:
         return None
+    ordered = array(values.typecode, sorted(values))
     found = {q: percentile(ordered, q) for q in (*PERCENTILES, *more)}
     ci = {}
-    if len(groups) >= 10:
-        ci = {f"p{q:g}": _pooled_interval(groups, ordered, q / 100, value) for q, value in found.items()}
+    if len(sizes) >= 10:
+        ci = {f"p{q:g}": _pooled_interval(values, sizes, ordered, q / 100, value) for q, value in found.items()}
     return _made(len(ordered), math.fsum(ordered) / len(ordered), ordered[-1], found, more, ci)
+
+
+def counted(weights: Sequence[tuple[float, int]], *, total: float, largest: float) -> Spread | None:
+    """The distribution of values that were counted in steps: (middle of the step, how many), in their order."""
+    if not weights:
+        return None
+    number = sum(count for _, count in weights)
+    sums = list(accumulate(count for _, count in weights))
+    found = {q: weights[bisect_left(sums, q / 100 * number - 1e-9)][0] for q in PERCENTILES}
+    found = {q: min(value, max(largest, 0.0)) for q, value in found.items()}
+    return _made(number, max(total, 0.0) / number, max(largest, 0.0), found, (), {})
 
 
 def weighted(pairs: Iterable[tuple[float, float]], *, more: Sequence[float] = ()) -> Spread | None:
@@ -104,12 +118,16 @@ def _mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _pooled_interval(
-    groups: Sequence[Sequence[float]], ordered: Sequence[float], q: float, value: float
+    values: Sequence[float], sizes: Sequence[int], ordered: Sequence[float], q: float, value: float
 ) -> tuple[float, float]:
     """How far the share below ``value`` varies when requests are drawn anew, turned back into values."""
-    pairs = [(sum(1 for one in group if one <= value), len(group)) for group in groups if group]
-    below, total = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
-    share, n = below / total, len(pairs)
-    variance = math.fsum((b - share * size) ** 2 for b, size in pairs) / max(1, n - 1) * n / total**2
+    share = bisect_right(ordered, value) / len(ordered)
+    squares, at = 0.0, 0
+    for size in sizes:
+        below = sum(map(value.__ge__, values[at : at + size]))
+        squares += (below - share * size) ** 2
+        at += size
+    n = sum(1 for size in sizes if size)
+    variance = squares / max(1, n - 1) * n / len(ordered) ** 2
     half = 1.96 * math.sqrt(variance)
     return percentile(ordered, 100 * max(0.0, q - half)), percentile(ordered, 100 * min(1.0, q + half))

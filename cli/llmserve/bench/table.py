@@ -1,86 +1,148 @@
-"""Rows as columns: about 130 bytes for a request and 8 for a chunk, however long a run is."""
+"""Rows in a file: the memory of a run does not grow with it.
+
+A row is a record of fixed size; the gaps between its chunks follow in a file of their own, 4 bytes for each. Both files
+have no name and end with the process; what is newest waits in memory. ``TMPDIR`` says where they lie.
+"""
 
 from __future__ import annotations
 
 import math
+import struct
 from array import array
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from llmserve.bench.records import CAUSES, Row
 
 __all__ = ["Table"]
 
 _CAUSES = ["", *CAUSES]
-_KINDS = [None, "content", "reasoning", "tool"]
-_TIMES = ("intended_s", "sent_s", "first_s", "answer_s", "last_s", "end_s", "connect_ms")
-_COUNTS = ("asked_input", "asked_output", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_SMALL = ("stage", "session", "turn")
+_CAUSE_AT = {cause: at for at, cause in enumerate(_CAUSES)}
+_KINDS = (None, "content", "reasoning", "tool")
 _NAN = math.nan
+_BLOCK = 1 << 18  # bytes in memory before they are written
+
+# times, counts, stage, session, turn, tokens per chunk, gaps, chunks that differ, status, cause, flags
+_RECORD = struct.Struct("=7d6iiqifiiHBB")
+_EVEN = -1.0  # in place of the tokens per chunk where they differ: then they stand behind the gaps
+
+
+class _Tail:
+    """A file that only grows, its end in memory; a short one is none at all."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._written = 0
+        self._newest = bytearray()
+
+    def __len__(self) -> int:
+        return self._written + len(self._newest)
+
+    def append(self, data: bytes) -> None:
+        self._newest += data
+        if len(self._newest) > _BLOCK:
+            if self._file is None:
+                self._file = _nameless()
+            self._file.seek(self._written)
+            self._written += self._file.write(self._newest)
+            self._newest.clear()
+
+    def read(self, start: int, size: int) -> bytes:
+        kept = b""
+        if self._file and start < self._written:
+            self._file.seek(start)
+            kept = self._file.read(min(size, self._written - start))
+        begin = max(start - self._written, 0)
+        return kept + bytes(self._newest[begin : begin + size - len(kept)])
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    __del__ = close
+
+
+def _nameless() -> IO[bytes]:
+    import tempfile
+
+    return tempfile.TemporaryFile(buffering=0)
 
 
 class Table:
-    """Append rows, read them back one by one or column by column. A missing time is NaN, a missing count -1."""
+    """Append rows, and read them in their order, as often as is wanted."""
 
     def __init__(self) -> None:
-        self.times = {name: array("d") for name in _TIMES}
-        self.counts = {name: array("i") for name in _COUNTS}
-        self.small = {name: array("i") for name in _SMALL}
-        self.flags = array("B")  # 1 measured, 2 counted, 4.. kind
-        self.causes = array("B")
-        self.statuses = array("H")
-        self.gaps = array("f")
-        self.chunk_tokens = array("f")
-        self.gap_ends = array("q")  # one gap less than chunks: a row's chunk_tokens has an item more, if any
-        self.chunk_ends = array("q")
+        self._records, self._gaps = _Tail(), _Tail()
 
     def __len__(self) -> int:
-        return len(self.causes)
+        return len(self._records) // _RECORD.size
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.since(0)
+
+    def close(self) -> None:
+        self._records.close()
+        self._gaps.close()
 
     def add(self, row: Row) -> None:
         """Keep ``row``; its index is its place here."""
-        for name in _TIMES:
-            value = getattr(row, name)
-            self.times[name].append(_NAN if value is None else value)
-        for name in _COUNTS:
-            value = getattr(row, name)
-            self.counts[name].append(-1 if value is None else value)
-        for name in _SMALL:
-            self.small[name].append(getattr(row, name))
-        self.flags.append(row.measured | row.counted << 1 | _KINDS.index(row.first_kind) << 2)
-        self.causes.append(_CAUSES.index(row.cause))
-        self.statuses.append(row.status or 0)
-        self.gaps.extend(row.gaps_ms)
-        self.chunk_tokens.extend(row.chunk_tokens)
-        self.gap_ends.append(len(self.gaps))
-        self.chunk_ends.append(len(self.chunk_tokens))
-
-    def extend(self, other: Table) -> None:
-        """Append the rows of a table that another process filled; both count from the same start."""
-        gaps, chunks = len(self.gaps), len(self.chunk_tokens)
-        for mine, theirs in zip(self._plain(), other._plain(), strict=True):
-            mine.extend(theirs)
-        self.gap_ends.extend(array("q", (end + gaps for end in other.gap_ends)))
-        self.chunk_ends.extend(array("q", (end + chunks for end in other.chunk_ends)))
-
-    def _plain(self) -> Sequence[array[Any]]:
-        groups: tuple[array[Any], ...] = (*self.times.values(), *self.counts.values(), *self.small.values())
-        return (*groups, self.flags, self.causes, self.statuses, self.gaps, self.chunk_tokens)
-
-    def row(self, index: int) -> Row:
-        times = {name: column[index] for name, column in self.times.items()}
-        counts = {name: column[index] for name, column in self.counts.items()}
-        flags = self.flags[index]
-        return Row(
-            index=index,
-            measured=bool(flags & 1), counted=bool(flags & 2), first_kind=_KINDS[flags >> 2],  # type: ignore[arg-type]
-            cause=_CAUSES[self.causes[index]], status=self.statuses[index] or None,
-            **{name: column[index] for name, column in self.small.items()},
-            **{name: None if value != value else value for name, value in times.items()},  # type: ignore[arg-type]
-            **{name: None if value < 0 else value for name, value in counts.items()},  # type: ignore[arg-type]
-            gaps_ms=self.gaps[self.gap_ends[index - 1] if index else 0 : self.gap_ends[index]],
-            chunk_tokens=self.chunk_tokens[self.chunk_ends[index - 1] if index else 0 : self.chunk_ends[index]],
+        chunks = row.chunk_tokens
+        even = not chunks or min(chunks) == max(chunks)
+        counts = (row.asked_input, row.asked_output, row.input_tokens, row.output_tokens, row.cached_tokens,
+                  row.reasoning_tokens)  # fmt: skip
+        times = (row.intended_s, row.sent_s, row.first_s, row.answer_s, row.last_s, row.end_s, row.connect_ms)
+        self._gaps.append(_floats(row.gaps_ms) + (b"" if even else _floats(chunks)))
+        self._records.append(
+            _RECORD.pack(
+                *[_NAN if time is None else time for time in times], *[-1 if n is None else n for n in counts],
+                row.stage, row.session, row.turn, (chunks[0] if chunks else 0.0) if even else _EVEN, len(row.gaps_ms),
+                len(chunks), row.status or 0, _CAUSE_AT[row.cause],
+                row.measured | row.counted << 1 | _KINDS.index(row.first_kind) << 2,
+            )
         )  # fmt: skip
 
-    def __iter__(self) -> Iterator[Row]:
-        return (self.row(index) for index in range(len(self)))
+    def extend(self, other: Table) -> None:
+        """Append the rows of another table; both count from the same start."""
+        for mine, theirs in ((self._records, other._records), (self._gaps, other._gaps)):
+            for start in range(0, len(theirs), _BLOCK):
+                mine.append(theirs.read(start, min(_BLOCK, len(theirs) - start)))
+
+    def since(self, index: int) -> Iterator[Row]:
+        """The rows from number ``index`` on that are there now. The gaps before it are skipped, not read."""
+        ends = len(self)
+        at = sum(_floats_of(fields) for fields in self._unpacked(0, index)) * 4 if index else 0
+        gaps, begin = b"", at
+        for number, fields in enumerate(self._unpacked(index, ends), index):
+            need = _floats_of(fields) * 4
+            if at + need > begin + len(gaps):
+                gaps, begin = self._gaps.read(at, max(_BLOCK, need)), at
+            yield _row(number, fields, array("f", gaps[at - begin : at - begin + need]))
+            at += need
+
+    def _unpacked(self, start: int, end: int) -> Iterator[tuple[Any, ...]]:
+        step = _BLOCK // _RECORD.size
+        for at in range(start, end, step):
+            count = min(step, end - at)
+            yield from _RECORD.iter_unpack(self._records.read(at * _RECORD.size, count * _RECORD.size))
+
+
+def _floats(values: Any) -> bytes:
+    return (values if isinstance(values, array) and values.typecode == "f" else array("f", values)).tobytes()
+
+
+def _floats_of(fields: tuple[Any, ...]) -> int:
+    return int(fields[17] + (fields[18] if fields[16] == _EVEN else 0))
+
+
+def _row(index: int, fields: tuple[Any, ...], floats: array[float]) -> Row:
+    times = [None if value != value else value for value in fields[:7]]
+    counts = [None if value < 0 else value for value in fields[7:13]]
+    stage, session, turn, each, gaps, chunks, status, cause, flags = fields[13:]
+    return Row(
+        index=index, stage=stage, session=session, turn=turn, measured=bool(flags & 1), counted=bool(flags & 2),
+        first_kind=_KINDS[flags >> 2], cause=_CAUSES[cause], status=status or None,  # type: ignore[arg-type]
+        intended_s=times[0], sent_s=times[1], first_s=times[2], answer_s=times[3], last_s=times[4], end_s=times[5],  # type: ignore[arg-type]
+        connect_ms=times[6], asked_input=counts[0], asked_output=counts[1], input_tokens=counts[2],
+        output_tokens=counts[3], cached_tokens=counts[4], reasoning_tokens=counts[5],  # type: ignore[arg-type]
+        gaps_ms=floats[:gaps], chunk_tokens=array("f", [each]) * chunks if each != _EVEN else floats[gaps:],
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 __all__ = ["CANDIDATES", "Vocabulary", "calibrate"]
 
@@ -39,11 +40,16 @@ class Vocabulary:
 
     def text(self, tokens: int, source: random.Random) -> str:
         """Random words that cost ``tokens``, or as near below it as they can; one word at the least."""
+        if self._uniform:
+            return " ".join(source.choices(self._uniform, k=max(tokens, 1)))
         affordable = [word for word in self.costs if self.costs[word] <= max(tokens, 1)]
         words = affordable or [min(self.costs, key=self.costs.__getitem__)]
-        if all(self.costs[word] == 1 for word in words):
-            return " ".join(source.choices(words, k=max(tokens, 1)))
         return " ".join(self._fill(tokens, words, source))
+
+    @cached_property
+    def _uniform(self) -> list[str]:
+        """All words, if each costs one token."""
+        return list(self.costs) if set(self.costs.values()) == {1} else []
 
     def _fill(self, tokens: int, words: list[str], source: random.Random) -> list[str]:
         largest = max(self.costs[word] for word in words)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from llmserve.bench import schedule, slo, stats
 from llmserve.bench.lengths import parse_lengths
-from llmserve.bench.loop import Tally
 from llmserve.bench.records import Load, Row
 from llmserve.bench.self_proof import prove
 from llmserve.bench.summary import summarise
 from llmserve.bench.table import Table
+from llmserve.bench.tally import Durations, Tally
 from llmserve.errors import UsageError
 
 
@@ -59,8 +59,8 @@ def test_the_interval_of_a_median_covers_the_truth_about_as_often_as_it_says() -
 
 
 def test_pooled_gaps_vary_by_request() -> None:
-    apart = stats.clustered([[1.0] * 50] * 10 + [[9.0] * 50] * 10)
-    mixed = stats.clustered([[1.0, 9.0] * 25] * 20)
+    apart = stats.clustered(array("f", [1.0] * 500 + [9.0] * 500), [50] * 20)
+    mixed = stats.clustered(array("f", [1.0, 9.0] * 500), [50] * 20)
     assert apart
     assert mixed
     assert apart.ci95["p50"] == (1.0, 9.0)
@@ -198,21 +198,21 @@ def test_a_ramp_ends_in_time_and_grows() -> None:
 def noted(**fields: object) -> Tally:
     """What a loop notes of ten good seconds with 10,000 reads."""
     tally = Tally(reads=10_000, cpu_s=3.0, wall_s=10.0)
-    tally.lags.extend([200_000] * 10_000)
+    tally.lags = Durations([200_000] * 10_000)
     for name, value in fields.items():
         setattr(tally, name, value)
     return tally
 
 
-GAP = stats.clustered([[10.0] * 100] * 10)
+GAP = stats.clustered(array("f", [10.0] * 1000), [100] * 10)
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"lags": array("q", [12_000_000] * 1000)}, "behind"),
-        ({"lags": array("q", [9_000_000] * 1000), "unstamped": 10_000}, "no stamps"),
-        ({"lateness": array("q", [6_000_000] * 1000)}, "late"),
+        ({"lags": Durations([12_000_000] * 1000)}, "behind"),
+        ({"lags": Durations([9_000_000] * 1000), "unstamped": 10_000}, "no stamps"),
+        ({"lateness": Durations([6_000_000] * 1000)}, "late"),
         ({"cpu_s": 9.9}, "of a core"),
         ({"clock_steps": [5_000_000]}, "stepped"),
         ({"coalesced": 200, "waited_s": 0.5}, "other programs"),
@@ -222,6 +222,22 @@ def test_a_client_that_was_not_good_enough_says_why(fields: dict[str, object], s
     proof = prove([noted(**fields)], chunk_gap=GAP, tokens=1000)
     assert not proof.valid
     assert says in "; ".join(proof.reasons)
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300), st.integers(0, 200))
+def test_durations_keep_their_distribution_however_they_were_folded(values: list[int], fold: int) -> None:
+    durations, other = Durations(), Durations(values)
+    for value in values:
+        durations.append(value)
+        durations.fold(fold)
+    durations.merge(other)
+    weights = durations.weights()
+    assert sum(count for _, count in weights) == durations.number == 2 * len(values)
+    assert (durations.total, durations.largest) == (2 * sum(values), max(values))
+    found = stats.counted(weights, total=durations.total / 1e6, largest=durations.largest / 1e6)
+    assert found
+    assert found.p50 == pytest.approx(stats.percentile(sorted(values * 2), 50) / 1e6, abs=0.0042)
+    assert found.max == pytest.approx(max(values) / 1e6, abs=1e-4)
 
 
 @pytest.mark.parametrize("fields", [{}, {"coalesced": 5000}, {"waited_s": 0.5}])
