@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import socket
@@ -138,9 +139,59 @@ def test_a_pid_that_another_program_has_now(world: World) -> None:
     assert world.bystander.poll() is None
 
 
+def test_the_clock_jumps_under_a_server_that_runs(world: World) -> None:
+    """Everything of llmserve and the engine's Python sees a clock that somebody sets by more than a year, twice."""
+    clock = world.cli.home / "clock"
+    clock.mkdir()
+    (clock / "offset").write_text("0")
+    (clock / "sitecustomize.py").write_text(_CLOCK, encoding="utf-8")
+    world.cli.env |= {"PYTHONPATH": str(clock), "LLMSERVE_TEST_CLOCK": str(clock / "offset")}
+    record = served(world)
+    for number, days in enumerate((-400, 400), start=1):
+        (clock / "offset").write_text(str(days * 86400))
+        os.kill(world.pid("launcher"), signal.SIGKILL)
+        wait_for(lambda: world.record().get("restarts", 0) == number and world.ready(), "a restart")  # noqa: B023
+        said = world.ps()
+        assert (said["state"], said["port"]) == ("ready", record["port"])
+        assert 0 <= said["uptime_s"] < PATIENCE
+        assert completes(record["url"])
+        recent = world.cli.run("logs", NAME, "--since", "30m", timeout=PATIENCE)
+        assert "listening on" in recent.stdout, recent.stderr
+    world.down("--grace", "1")
+
+
+_CLOCK = """
+import os, pathlib, time
+_true, _offset = time.time, pathlib.Path(os.environ["LLMSERVE_TEST_CLOCK"])
+time.time = lambda: _true() + float(_offset.read_text() or 0)
+"""
+
+
+def test_a_state_folder_that_another_machine_shares(world: World) -> None:
+    """Its servers are shown as its own; their process ids mean nothing here, and nobody is stopped by them."""
+    served(world)
+    path = world.folder / "server.json"
+    here = path.read_text(encoding="utf-8")
+    os.kill(world.pid("keeper"), signal.SIGSTOP)  # it would mend its record
+    data = json.loads(here)
+    bystander = {"pid": world.bystander.pid, "started": 1.0, "boot": "another-boot"}
+    there = {"place": {"host": "gpu-7", "machine": "f" * 32, "pids": "pid:[1]"}}
+    path.write_text(json.dumps(data | there | {"keeper": bystander, "process": bystander}), encoding="utf-8")
+    assert world.ps()["state"] == "elsewhere"
+    for command in (("down", NAME), ("stop", NAME), ("restart", NAME)):
+        done = world.cli.run(*command, timeout=PATIENCE)
+        assert (done.returncode, "belongs to gpu-7" in done.stderr) == (1, True), done.stderr
+    second = world.cli.run("up", "tiny", "--engine", "llamacpp", "--port", "0", "--name", NAME, "-d", timeout=PATIENCE)
+    assert second.returncode == 2, "the name is taken"
+    path.write_text(here, encoding="utf-8")
+    os.kill(world.pid("keeper"), signal.SIGCONT)
+    assert world.completes()
+
+
+@pytest.mark.parametrize("when", ["loading", "ready"])
 @pytest.mark.parametrize("detached", [True, False], ids=["detached", "foreground"])
-def test_the_terminal_is_closed(world: World, detached: bool) -> None:
-    """A detached server survives it; one in the foreground ends with it."""
+def test_the_terminal_is_closed(world: World, detached: bool, when: str) -> None:
+    """A detached server survives it, also one that is not ready yet; one in the foreground ends with it."""
     terminal, other = pty.openpty()
     words = ["up", "tiny", "--engine", "llamacpp", "--port", "0", "--name", NAME, *(["-d"] if detached else [])]
     up = subprocess.Popen(
@@ -148,19 +199,24 @@ def test_the_terminal_is_closed(world: World, detached: bool) -> None:
         stdin=other, stdout=other, stderr=other, start_new_session=True,
     )  # fmt: skip
     os.close(other)
-    reader = threading.Thread(target=_read, args=(terminal,), daemon=True)
+    over = threading.Event()
+    reader = threading.Thread(target=_read, args=(terminal, over), daemon=True)
     reader.start()
-    record = world.ready()
-    if detached:
-        assert up.wait(PATIENCE) == 0
-    os.kill(up.pid, signal.SIGHUP) if not detached else None  # as the kernel does when the terminal's other end closes
-    if detached:
-        assert completes(record["url"])
+    engine = world.pid("launcher")
+    if when == "loading":
+        os.kill(engine, signal.SIGSTOP)
+        wait_for(lambda: world.record().get("detached") or not detached, "up has left it alone")
     else:
-        up.wait(PATIENCE)
-        wait_for(lambda: not world.cli.processes(), "the server ends with its terminal")
+        world.ready()
+    over.set()
     reader.join(PATIENCE)
-    os.close(terminal)
+    os.close(terminal)  # the kernel hangs up: SIGHUP to the session, errors for whoever writes
+    up.wait(PATIENCE)
+    os.kill(engine, signal.SIGCONT) if alive(engine) else None
+    if detached:
+        assert completes(world.ready()["url"])
+    else:
+        wait_for(lambda: not world.cli.processes(), "the server ends with its terminal")
 
 
 _OWN_TERMINAL = """
@@ -170,13 +226,38 @@ os.execv(sys.executable, [sys.executable, "-m", "llmserve", *sys.argv[1:]])
 """
 
 
-def _read(terminal: int) -> None:
-    """Until nobody has the terminal's other end any more."""
+def _read(terminal: int, over: threading.Event) -> None:
+    """Until it is over, or nobody has the terminal's other end any more."""
+    while not over.is_set():
+        if select.select([terminal], [], [], 0.05)[0]:
+            try:
+                os.read(terminal, 65536)
+            except OSError:
+                return
+
+
+def test_up_on_a_full_disk(world: World) -> None:
+    """It says so in a sentence, and leaves nothing that would keep the next one from working."""
+    state = world.cli.home / "state"
+    state.mkdir()
+    if not mounted(state, "size=2m"):
+        TALLY.skipped.append("Not tried: up on a full disk; no file system can be mounted here.")
+        pytest.skip("no file system can be mounted here")
     try:
-        while os.read(terminal, 65536):
-            pass
-    except OSError:
-        return
+        fill(state / "ballast")
+        done = world.cli.run(
+            "up", "tiny", "--engine", "llamacpp", "--port", "0", "--name", NAME, "-d", timeout=PATIENCE
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+        assert "No space left on device" in done.stderr
+        assert world.cli.processes() == {}
+        (state / "ballast").unlink()
+        assert completes(served(world)["url"])
+        world.down()
+        world.nothing_left(None)
+    finally:
+        world.cli.clean()
+        subprocess.run(["umount", "-l", str(state)], check=False)
 
 
 def test_a_full_disk_stops_neither_server_nor_commands(world: World) -> None:

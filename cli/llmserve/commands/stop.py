@@ -9,6 +9,7 @@ import typer
 from llmserve.commands import ending
 from llmserve.commands.options import Json, Quiet
 from llmserve.commands.server_names import chosen
+from llmserve.engine.stop import refuse_elsewhere
 from llmserve.output import Output
 from llmserve.result import Result
 
@@ -39,6 +40,8 @@ def stop(
         names or [], all_servers=all_servers, among=lambda server: server.running or server.state == "died",
         what="running",
     )  # fmt: skip
+    for server in servers:
+        refuse_elsewhere(server)
     ends = {server.name: ending.end(server, output, grace=grace, forget=False) for server in servers if server.running}
     ended = [server.name for server in servers if not server.running]
     said = [ending.sentence(name, drained) for name, drained in ends.items()]
