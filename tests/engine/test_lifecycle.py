@@ -160,7 +160,8 @@ def test_running_answers_have_their_grace_and_down_says_which_were_cut(cli: Cli)
     server = record(cli)
     with stream(server, 10_000_000):
         down = cli.json("down", "--grace", "0.5")
-    assert down["data"]["answers"] == {"tiny": {"running": 1, "finished": 0, "cut": 1}}
+    clients = [f"{psutil.Process().name()} (pid {os.getpid()})"]
+    assert down["data"]["answers"] == {"tiny": {"running": 1, "finished": 0, "cut": 1, "clients": clients}}
     nothing_left(cli, server["port"])
 
 

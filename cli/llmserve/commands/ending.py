@@ -10,7 +10,7 @@ from llmserve.engine import orders
 from llmserve.engine.server import Drained, Server
 from llmserve.engine.stop import stop
 from llmserve.output import Output
-from llmserve.output.text import duration
+from llmserve.output.text import duration, printable
 
 Grace = Annotated[
     float,
@@ -37,14 +37,20 @@ def sentence(name: str, drained: Drained | None) -> str:
         return f"Stopped {name}: {_answers(drained.running)} had {duration(drained.grace)} to finish."
     ends = [f"{_answers(drained.finished)} finished"] if drained.finished else []
     ends += [f"{_answers(drained.cut)} cut after {duration(drained.grace)}"] if drained.cut else []
-    return f"Stopped {name}: {', '.join(ends)}."
+    who = f" Connected then: {', '.join(map(printable, drained.clients))}." if drained.clients else ""
+    return f"Stopped {name}: {', '.join(ends)}.{who}"
 
 
 def figures(drained: Drained | None) -> dict[str, object]:
     """The same for ``--json``; None where it is not known."""
     if drained is None:
-        return {"running": None, "finished": None, "cut": None}
-    return {"running": drained.running, "finished": drained.finished, "cut": drained.cut}
+        return {"running": None, "finished": None, "cut": None, "clients": []}
+    return {
+        "running": drained.running,
+        "finished": drained.finished,
+        "cut": drained.cut,
+        "clients": list(drained.clients),
+    }
 
 
 def _answers(count: int) -> str:

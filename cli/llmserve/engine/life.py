@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from llmserve import paths
-from llmserve.engine import load, process
+from llmserve.engine import load, oom, process
 from llmserve.engine.base import PRIVATE_DIR, Address, Engine, Facts, Failure, Launch, Progress
 from llmserve.engine.log import LogPump
 from llmserve.engine.ready import ForeignListenerError, Readiness
@@ -24,6 +24,10 @@ from llmserve.engine.server import Server
 
 STOP_PATIENCE = 2.0
 """Seconds for an engine that answers nobody yet to end when it is asked."""
+
+
+_KILLED = ("killed", "worker_killed", "worker_died")
+"""Failures that may be the kernel's doing."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Life:
         self._api_key, self._events, self._on_progress = api_key, events, on_progress
         self._child: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
+        self._oom_kills = oom.kills()
         self._vital: list[process.Identity] = []
 
     def start(self, launch: Launch) -> Failure | None:
@@ -119,6 +124,11 @@ class Life:
         """Whether one of them has ended. (SGLang does not notice each of them.)"""
         return not all(member.alive for member in self._vital)
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed anybody for lack of memory while this engine ran."""
+        return oom.kills() > self._oom_kills
+
     def load(self) -> load.Load | None:
         """The requests that it works on now."""
         return load.load(self._address, self.engine.load_metrics, api_key=self._api_key)
@@ -154,9 +164,9 @@ class Life:
         """Why the engine ended, from the best source: its log, its exit code, its last words."""
         if self.pump is not None:
             self.pump.join(timeout=5)
-        told = self.pump.cause if self.pump else None
-        if told or (told := self.engine.exit_failure(code)):
-            return told
+        told = (self.pump.cause if self.pump else None) or self.engine.exit_failure(code)
+        if told is not None:
+            return oom.KILLED if told.code in _KILLED and self.out_of_memory else told
         what = "The server ended by itself" if self.ready else "The engine ended while starting"
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         return Failure(code="server_died", message=f"{what} ({how}).", hint=f"See `llmserve logs {self.server.name}`.")

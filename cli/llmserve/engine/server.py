@@ -35,11 +35,14 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Drained:
-    """What became of the answers that were running when a server was told to stop; None: the system does not tell."""
+    """What became of the answers that were running when a server was told to stop; None: the system does not tell.
+    ``clients`` were connected when answers were cut.
+    """
 
     running: int | None
     cut: int | None
     grace: float
+    clients: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int | None:

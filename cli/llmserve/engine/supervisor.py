@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmserve import engine, history
-from llmserve.engine import keys, leftovers, ports, process, registry, saved
+from llmserve.engine import clients, keys, leftovers, oom, ports, process, registry, saved
 from llmserve.engine.activity import Activity
 from llmserve.engine.base import Failure, Launch, Progress
 from llmserve.engine.ease import applied
@@ -138,7 +138,9 @@ class Supervisor:
         """A look at an engine of which nothing was heard for some time."""
         if life.ready:
             registry.mend(self.server)
-            return _LOST if life.lost_worker() else None
+            if not life.lost_worker():
+                return None
+            return oom.KILLED if life.out_of_memory else _LOST
         activity.sample(life.tree(), life.pump.lines if life.pump else 0)
         if (words := activity.words()) != self.server.activity:
             self._update(activity=words)
@@ -183,7 +185,9 @@ class Supervisor:
             if isinstance(event, Order) and event.verb in ("stop", "kill"):
                 deadline = min(deadline, time.monotonic() + (0.0 if event.verb == "kill" else event.grace))
                 order = event if event.verb == "stop" else replace(order, verb="stop")
-        self._update(drained=Drained(running=running, cut=self._cut(life, running), grace=grace))
+        cut = self._cut(life, running)
+        who = clients.connected(self.server.port) if cut else ()
+        self._update(drained=Drained(running=running, cut=cut, grace=grace, clients=who))
         return order
 
     def _cut(self, life: Life, running: int | None) -> int | None:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from llmserve.engine.ease import Rule, halved
 
-RULES = (Rule("out_of_memory", "--ctx-size", halved(512)),)
+RULES = tuple(Rule(code, "--ctx-size", halved(512)) for code in ("out_of_memory", "host_out_of_memory"))
