@@ -126,7 +126,7 @@ def run(order: Order, prepared: Prepared, steps: Steps, keeper: Popen[str]) -> l
     """Fetch the weights and start the engine. Raises what is in the way before anything is loaded."""
     if prepared.environment is None:
         _refuse_missing(prepared.plan)
-    ports.check_port(order.host, order.port)
+    ports.check_port(order.host, order.port, reserved=registry.ports())
     steps.begin("fetch", "in place" if not prepared.model.missing_bytes else gib(prepared.model.missing_bytes))
     path = models.fetch(prepared.model, lambda event: steps.update(
         "fetch", detail=event.note or _in_work(event), done=event.done_bytes, total=event.total_bytes, unit="B",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from llmserve.engine import registry
 from llmserve.engine.live import Live, look
 from llmserve.engine.registry import Stray
 from llmserve.engine.server import Server
+from llmserve.output import Output
 from llmserve.output.text import columns, duration, gib
 from llmserve.records import to_json
 from llmserve.result import Result
@@ -19,6 +22,8 @@ from llmserve.result import Result
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 HEADER = ("NAME", "STATE", "MODEL", "ENGINE", "URL", "UPTIME", "MEMORY", "REQUESTS")
+_LEFT_OUT = ("ENGINE", "MODEL", "MEMORY", "REQUESTS")
+"""Columns that a narrow terminal goes without, in this order; `llmserve status` has them."""
 
 
 EXAMPLES = """Examples:
@@ -32,6 +37,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def ps(
+    ctx: typer.Context,
     all_servers: Annotated[
         bool, typer.Option("--all", "-a", help="Also those that were stopped, failed or died.")
     ] = False,
@@ -51,10 +57,27 @@ def ps(
             "servers": [_data(server, live.get(server.name, Live())) for server in shown],
             "unreadable": [{"name": stray.name, "directory": str(stray.directory)} for stray in strays],
         },
-        human=columns(HEADER, rows) if rows else "No server is running.",
+        human=table(rows, _width(ctx.obj)) if rows else "No server is running.",
         quiet="\n".join([*(server.name for server in shown), *(stray.name for stray in strays)]),
         messages=tuple(_messages(known, shown, strays)),
     )
+
+
+def table(rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """As many columns as ``width`` characters hold; None: all."""
+    shown = list(range(len(HEADER)))
+    for name in (None, *_LEFT_OUT):
+        if name is not None:
+            shown.remove(HEADER.index(name))
+        text = columns([HEADER[at] for at in shown], [[row[at] for at in shown] for row in rows])
+        if width is None or max(map(len, text.splitlines())) <= width:
+            break
+    return text
+
+
+def _width(output: Output) -> int | None:
+    """A terminal's; a pipe takes everything."""
+    return shutil.get_terminal_size().columns if output.out.isatty() else None
 
 
 def _data(server: Server, live: Live) -> dict[str, Any]:

@@ -129,8 +129,7 @@ def up(
 def _dry_run(order: serve.Order, output: Output, *, profile: bool) -> Result:
     with _steps(output, ("resolve", "plan")) as shown:
         prepared = serve.prepare(order, shown)
-    reserved = {server.port for server in registry.running()}
-    port = ports.choose_port(order.host, order.port, reserved=reserved)
+    port = ports.choose_port(order.host, order.port, reserved=registry.ports())
     launch = serve.command(order, prepared, port=port, path=serve.at_home(prepared))
     return card.dry_run(prepared, launch, profile=order.machine.name if profile else None)
 

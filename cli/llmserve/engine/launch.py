@@ -163,7 +163,7 @@ def start(
     ``waiting`` is told when another start is waited for.
     """
     with registry.locked(waiting):
-        port = choose_port(wish.host, wish.port, reserved=_reserved())
+        port = choose_port(wish.host, wish.port, reserved=registry.ports())
         name, folder = registry.claim(wish.name, model)
         try:
             server, launch = make(name, folder, port)
@@ -183,7 +183,7 @@ def again(
 ) -> Running:
     """Start a server that has ended once more, under its name and at its port."""
     with registry.locked(waiting):
-        choose_port(request.server.host, request.server.port, reserved=_reserved())
+        choose_port(request.server.host, request.server.port, reserved=registry.ports())
         current = registry.read(Path(request.server.directory))
         if current is None or current.running:
             raise UsageError(f"{request.server.name} was started by another command.", hint="See `llmserve ps`.")
@@ -193,10 +193,6 @@ def again(
         )  # fmt: skip
         server = _recorded(server, keeper)
     return _handed(keeper, replace(request, server=server))
-
-
-def _reserved() -> set[int]:
-    return {server.port for server in registry.running()}
 
 
 def _recorded(server: Server, keeper: subprocess.Popen[str]) -> Server:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from llmserve.engine.process import port_owner
 from llmserve.errors import LlmserveError, UsageError
@@ -13,22 +13,23 @@ DEFAULT_PORT = 30_000
 _TRIED = 100
 
 
-def choose_port(host: str, wanted: int | None, *, reserved: Collection[int] = ()) -> int:
+def choose_port(host: str, wanted: int | None, *, reserved: Mapping[int, str] | None = None) -> int:
     """A port that can be bound on ``host`` now: ``wanted``, any free one for 0, or the first free from 30000 for None.
 
-    ``reserved`` ports belong to servers that are still loading.
+    ``reserved`` ports belong to servers, by their names: some are still loading.
 
     Raises:
         LlmserveError: the port asked for is taken (says by whom), or no port is free.
         UsageError: ``host`` is no address of this machine, or the port needs privileges.
     """
+    reserved = reserved or {}
     if wanted == 0:
         return _any_port(host, reserved)
     if wanted is None:
         free = (port for port in range(DEFAULT_PORT, DEFAULT_PORT + _TRIED) if port not in reserved)
         return next((port for port in free if _can_bind(host, port)), None) or _any_port(host, reserved)
     if wanted in reserved or not _can_bind(host, wanted):
-        owner = port_owner(wanted)
+        owner = f"the server {reserved[wanted]!r}" if wanted in reserved else port_owner(wanted)
         raise LlmserveError(
             f"Port {wanted} is in use{f' by {owner}' if owner else ''}.",
             hint="Leave --port out to take the next free one, or choose another.",
@@ -107,7 +108,7 @@ def numeric(host: str) -> str:
     return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
-def check_port(host: str, wanted: int | None) -> None:
+def check_port(host: str, wanted: int | None, *, reserved: Mapping[int, str]) -> None:
     """Refuse a port that is taken before a download starts; :func:`choose_port` decides later, under the lock."""
     if wanted:
-        choose_port(host, wanted)
+        choose_port(host, wanted, reserved=reserved)

@@ -61,6 +61,11 @@ def running() -> list[Server]:
     return [server for server in servers() if server.running]
 
 
+def ports() -> dict[int, str]:
+    """The ports of running servers, and whose they are."""
+    return {server.port: server.name for server in running()}
+
+
 def get(name: str) -> Server:
     """The server called ``name``.
 

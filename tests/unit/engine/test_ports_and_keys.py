@@ -31,13 +31,13 @@ def test_a_taken_port_is_refused_with_its_owner(taken: int) -> None:
 def test_without_a_wish_the_first_free_port_is_taken() -> None:
     first = choose_port("127.0.0.1", None)
     assert first >= DEFAULT_PORT
-    assert choose_port("127.0.0.1", None, reserved={first}) > first
+    assert choose_port("127.0.0.1", None, reserved={first: "a"}) > first
 
 
 def test_a_port_reserved_by_a_loading_server_is_taken() -> None:
     free = choose_port("127.0.0.1", 0)
-    with pytest.raises(LlmserveError):
-        choose_port("127.0.0.1", free, reserved={free})
+    with pytest.raises(LlmserveError, match=f"Port {free} is in use by the server 'b'"):
+        choose_port("127.0.0.1", free, reserved={free: "b"})
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])
