@@ -9,6 +9,7 @@ import typer
 from llmserve.engine import orders
 from llmserve.engine.server import Drained, Server
 from llmserve.engine.stop import stop
+from llmserve.errors import InterruptedByUser
 from llmserve.output import Output
 from llmserve.output.text import duration, printable
 
@@ -26,7 +27,13 @@ def end(server: Server, output: Output, *, grace: float, forget: bool) -> Draine
         if stopping.drained and stopping.drained.running and grace:
             output.note(f"{server.name} has up to {duration(grace)} to finish {_answers(stopping.drained.running)} …")
 
-    return stop(server, grace=grace, forget=forget, told=told)
+    try:
+        return stop(server, grace=grace, forget=forget, told=told)
+    except KeyboardInterrupt:
+        raise InterruptedByUser(
+            f"Stopped waiting; {server.name} goes on stopping.",
+            hint=f"End it now: `llmserve down --grace 0 {server.name}`.",
+        ) from None
 
 
 def sentence(name: str, drained: Drained | None) -> str:

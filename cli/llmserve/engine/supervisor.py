@@ -177,7 +177,8 @@ class Supervisor:
         """Let running answers finish within ``grace`` seconds, or what a later order says."""
         running = _total(life) if life.ready else 0
         self._update(state="stopping", drained=Drained(running=running, cut=None, grace=grace))
-        deadline = time.monotonic() + (grace if life.ready else STOP_PATIENCE)
+        began = time.monotonic()
+        deadline = began + (grace if life.ready else STOP_PATIENCE)
         if grace or not life.ready:
             life.ask()
         while life.code is None and (left := deadline - time.monotonic()) > 0:
@@ -187,7 +188,8 @@ class Supervisor:
                 order = event if event.verb == "stop" else replace(order, verb="stop")
         cut = self._cut(life, running)
         who = clients.connected(self.server.port) if cut else ()
-        self._update(drained=Drained(running=running, cut=cut, grace=grace, clients=who))
+        had = min(grace, time.monotonic() - began)  # a later order may have shortened it
+        self._update(drained=Drained(running=running, cut=cut, grace=round(had, 1), clients=who))
         return order
 
     def _cut(self, life: Life, running: int | None) -> int | None:
