@@ -143,7 +143,9 @@ def _result(
     if outcome and not outcome.ok:
         error = _failed(client, outcome)
     elif outcome:
-        notes = (*notes, f"Tested: {client.title} got an answer.", *outcome.said.splitlines()[:4])
+        answered = (f"{client.title} got an answer.",) if client.test and client.test.asks else ()
+        first, *more = (*answered, *outcome.said.splitlines()[:4]) or ("it ended well.",)
+        notes = (*notes, f"Tested: {first}", *more)
     return Result(
         data=data, human="\n".join(parts), quiet="\n".join(filter(None, (text, after))), messages=notes,
         exit_code=error.exit_code if error else 0, error=error,

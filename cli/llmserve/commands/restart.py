@@ -76,7 +76,12 @@ def _restarted(server: Server, shown: Steps, grace: float) -> Server:
         shown.begin("stop")
         resume(server.keeper)
         if orders.send(Path(server.directory), Order(verb="restart", grace=grace)):
-            return _watch(server, shown)
+            try:
+                return _watch(server, shown)
+            except KeyboardInterrupt:  # the keeper has the order
+                raise InterruptedByUser(
+                    f"Stopped waiting; {server.name} goes on restarting.", hint="See `llmserve ps`."
+                ) from None
         stop(server, grace=grace, forget=False)
     return _begin(registry.get(server.name), shown)
 

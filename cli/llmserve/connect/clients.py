@@ -32,7 +32,7 @@ class Test:
 
     ``check`` is a command that succeeds where the client is installed. ``run`` gets the text on its standard input, or
     finds it as ``file`` in a private folder that the variable ``folder`` names, the key beside it in the JSON file
-    ``keys``. ``more`` is added to the end of the text.
+    ``keys``. ``more`` is added to the end of the text. ``asks``: its good end means that the endpoint answered.
     """
 
     module: str = ""
@@ -43,6 +43,7 @@ class Test:
     file: str = ""
     folder: str = ""
     keys: str = ""
+    asks: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def client(name: str) -> Client:
     known = [path.stem for path in sorted((paths.templates_dir() / "clients").glob("*.toml"))]
     if name in known:
         return _load(name)
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}? Known: {', '.join(known)}." if near else f"Known: {', '.join(known)}."
     raise UsageError(f"llmserve knows no client called {name!r}.", hint=hint, code="unknown_client")
 
