@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,9 @@ def arrivals(entries: Sequence[Entry], speed: float) -> Iterator[float]:
 class FromFile:
     """The file's requests, again and again unless ``once``. What it does not say is drawn or made up.
 
-    Shared blocks of a trace are the same text in every request of this run, and another text in the next run.
+    Shared blocks of a trace are the same text in every request of this run, and another text in the next run. Questions
+    that the file gives begin with a word of their run, unless ``repeatable``: what they share among themselves stays
+    shared, but no cache knows them from the run before.
     """
 
     entries: Sequence[Entry]
@@ -120,15 +122,18 @@ class FromFile:
     seed: int = 0
     repeatable: bool = False
 
-    def __iter__(self) -> Iterator[Request]:
-        lengths = random.Random(self.seed)  # noqa: S311
-        nonce = self.seed if self.repeatable else random.SystemRandom().getrandbits(64)
+    nonce: int = field(default_factory=lambda: random.SystemRandom().getrandbits(64))
+
+    def stream(self, stage: int) -> Iterator[Request]:
+        lengths = random.Random(f"{self.seed}/{stage}")  # noqa: S311
+        nonce = str(self.seed) if self.repeatable else f"{self.nonce:016x}/{stage}"
         text = random.Random(nonce)  # noqa: S311
+        mark = "" if self.repeatable else f"({text.getrandbits(32):08x}) "
         entries = sorted(self.entries, key=lambda entry: entry.arrival_s or 0.0) if self.once else self.entries
         session = 0
         while True:
             for entry in entries:
-                messages = list(entry.messages) or [{"role": "user", "content": self._text(entry, text, nonce)}]
+                messages = _marked(entry.messages, mark) or [self._made_up(entry, text, nonce)]
                 answer = entry.output_tokens or self.outputs.draw(lengths)
                 yield Request(
                     payload=self.form.payload(messages, answer), input_tokens=entry.input_tokens, session=session,
@@ -138,7 +143,7 @@ class FromFile:
             if self.once:
                 return
 
-    def _text(self, entry: Entry, text: random.Random, nonce: int) -> str:
+    def _made_up(self, entry: Entry, text: random.Random, nonce: str) -> Message:
         room = max(1, (entry.input_tokens or 1) - self.vocabulary.overhead)
         parts = []
         for block in entry.blocks:
@@ -146,4 +151,15 @@ class FromFile:
                 break
             parts.append(self.vocabulary.text(BLOCK, random.Random(f"{nonce}/{block}")))  # noqa: S311
             room -= BLOCK
-        return " ".join([*parts, self.vocabulary.text(room, text)])
+        return {"role": "user", "content": " ".join([*parts, self.vocabulary.text(room, text)])}
+
+
+def _marked(messages: Sequence[Message], mark: str) -> list[Message]:
+    """The messages, the first text of them beginning with ``mark``."""
+    if not messages or not mark:
+        return list(messages)
+    first, *rest = messages
+    content = first.get("content")
+    if isinstance(content, str):
+        return [{**first, "content": mark + content}, *rest]
+    return [{**first, "content": [{"type": "text", "text": mark.strip()}, *content]}, *rest] if content else [*messages]

@@ -17,11 +17,14 @@ class Drive:
     ``arrivals`` are seconds from the stage's start (open loop); None sends as soon as one of ``users`` is free (closed
     loop). ``connections`` is the most that are ever open. ``until_s`` ends the sending, ``drain_s`` the waiting after
     it. ``give_up_after`` failures in a row end the stage. ``prepare`` builds a request ahead when there is time, and
-    says whether it did.
+    says whether it did. ``begin_ns`` is when it begins on the monotonic clock, for several processes at once; None is
+    now.
     """
 
     requests: Iterator[Request]
     connections: int
+    stage: int = 0
+    begin_ns: int | None = None
     arrivals: Iterator[float] | None = None
     users: int = 1
     until_s: float | None = None

@@ -33,33 +33,14 @@ class Exchange:
     """
 
     __slots__ = (
-        "body",
-        "cause",
-        "connect_ns",
-        "decoder",
-        "detail",
-        "end_ns",
-        "ended",
-        "fd",
-        "flowing",
-        "head",
-        "intended_ns",
-        "jammed",
-        "left",
-        "plain",
-        "queued",
-        "reads",
-        "request",
-        "sent_ns",
-        "shapes",
-        "stamps",
-        "tail",
-        "unsent",
-        "whole",
+        "body", "cause", "connect_ns", "decoder", "detail", "end_ns", "ended", "fd", "flowing", "head",
+        "intended_ns", "jammed", "left", "plain", "queued", "reads", "request", "sent_ns", "shapes", "stage",
+        "stamps", "tail", "unsent", "whole",
     )  # fmt: skip
 
-    def __init__(self, request: Request, intended_ns: int, api: str) -> None:
+    def __init__(self, request: Request, intended_ns: int, api: str, stage: int = 0) -> None:
         self.request = request
+        self.stage = stage
         self.intended_ns = intended_ns
         self.sent_ns = 0
         self.connect_ns = 0
@@ -280,7 +261,7 @@ class Exchange:
             return None if not stamp else (stamp - base_ns) / 1e9
 
         return Row(
-            index=0, stage=request.stage, session=request.session, turn=request.turn, measured=request.measured,
+            index=0, stage=self.stage, session=request.session, turn=request.turn, measured=request.measured,
             cause=self.cause, status=self.head.status if self.head else None,
             intended_s=(self.intended_ns - base_ns) / 1e9, sent_s=seconds(self.sent_ns),
             first_s=seconds(times[0] if times else None), answer_s=seconds(decoder.answer_ns),

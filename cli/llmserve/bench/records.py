@@ -45,7 +45,6 @@ class Request:
     payload: bytes
     input_tokens: int | None = None
     output_tokens: int | None = None
-    stage: int = 0
     session: int = 0
     turn: int = 0
     measured: bool = True

@@ -26,7 +26,7 @@ WAITED_SHARE, WAITED_COALESCED = 0.01, 0.005  # a server may write several chunk
 # reads them at once, too, and then only the last has its stamp
 
 
-def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rss_mib: float = 0.0) -> Proof:
+def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int) -> Proof:
     """The proof of a run out of what each process noted."""
     lag = _milliseconds([tally.lags for tally in tallies])
     late = _milliseconds([tally.lateness for tally in tallies])
@@ -55,7 +55,8 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int, rs
         schedule_lateness_ms=late, coalesced=round(coalesced, 4), cpu_share=round(share, 4),
         cpu_wait_share=round(waited, 4),
         cpu_us_per_token=round(sum(tally.cpu_s for tally in tallies) / tokens * 1e6, 2) if tokens else None,
-        stamps=stamps, clock_steps_ms=steps, processes=len(tallies), rss_mib=round(rss_mib, 1),
+        stamps=stamps, clock_steps_ms=steps, processes=len(tallies),
+        rss_mib=round(sum(tally.rss_mib for tally in tallies), 1),
     )  # fmt: skip
 
 

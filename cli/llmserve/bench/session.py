@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from llmserve.bench import published
 from llmserve.bench.loop import Loop
-from llmserve.bench.runner import Measured, Settings, measure
+from llmserve.bench.runner import Measured, measure
+from llmserve.bench.settings import Settings
 from llmserve.bench.table import Table
 from llmserve.endpoint.endpoint import Endpoint
 from llmserve.errors import LlmserveError, UsageError

@@ -6,12 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from llmserve.bench import slo, stats
+from llmserve.bench import self_proof, slo, stats
 from llmserve.bench.columns import Columns, gather
-from llmserve.bench.records import Goal, Load, Requests, Row, Spread, StageSummary, Throughput, Tokens
+from llmserve.bench.records import Goal, Load, Requests, Row, Spread, StageSummary, Summary, Throughput, Tokens
 from llmserve.bench.steady import steady_window
+from llmserve.bench.tally import Tally
 
-__all__ = ["summarise"]
+__all__ = ["proven", "summarise"]
 
 
 def summarise(
@@ -30,6 +31,18 @@ def summarise(
         goodput=slo.goodput(columns.met, columns.met_tokens, columns.measured, seconds) if goals else None,
         notes=_notes(columns, throughput),
     )  # fmt: skip
+
+
+def proven(
+    figures: StageSummary, tallies: Sequence[Tally], *, extra_notes: Sequence[str] = (),
+    stages: Sequence[StageSummary] = (),
+) -> Summary:  # fmt: skip
+    """The figures of a whole run with the proof of the client that made them."""
+    proof = self_proof.prove(
+        tallies, chunk_gap=figures.chunk_gap_ms, tokens=figures.tokens.output + figures.tokens.lost
+    )
+    fields = {name: getattr(figures, name) for name in figures.__dataclass_fields__}
+    return Summary(**{**fields, "notes": (*figures.notes, *extra_notes)}, proof=proof, stages=tuple(stages))
 
 
 def _requests(columns: Columns, examples: dict[str, str], resent: int) -> Requests:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from llmserve.bench.records import CAUSES, Row
 
-__all__ = ["Table"]
+__all__ = ["Part", "Table"]
 
 _CAUSES = ["", *CAUSES]
 _CAUSE_AT = {cause: at for at, cause in enumerate(_CAUSES)}
@@ -54,6 +54,10 @@ class _Tail:
             kept = self._file.read(min(size, self._written - start))
         begin = max(start - self._written, 0)
         return kept + bytes(self._newest[begin : begin + size - len(kept)])
+
+    def blocks(self) -> Iterator[bytes]:
+        for start in range(0, len(self), _BLOCK):
+            yield self.read(start, min(_BLOCK, len(self) - start))
 
     def close(self) -> None:
         if self._file:
@@ -104,8 +108,34 @@ class Table:
     def extend(self, other: Table) -> None:
         """Append the rows of another table; both count from the same start."""
         for mine, theirs in ((self._records, other._records), (self._gaps, other._gaps)):
-            for start in range(0, len(theirs), _BLOCK):
-                mine.append(theirs.read(start, min(_BLOCK, len(theirs) - start)))
+            for block in theirs.blocks():
+                mine.append(block)
+
+    def give(self, file: IO[bytes]) -> None:
+        """Write all rows, for :meth:`take` of a table in another process."""
+        for tail in (self._records, self._gaps):
+            file.write(len(tail).to_bytes(8, "little"))
+            for block in tail.blocks():
+                file.write(block)
+
+    def take(self, file: IO[bytes]) -> None:
+        """Append the rows that another table gave.
+
+        Raises:
+            EOFError: it did not give all.
+        """
+        for tail in (self._records, self._gaps):
+            left = int.from_bytes(file.read(8), "little")
+            while left:
+                block = file.read(min(_BLOCK, left))
+                if not block:
+                    raise EOFError
+                tail.append(block)
+                left -= len(block)
+
+    def part(self, start: int) -> Part:
+        """The rows from number ``start`` on, to be read as often as is wanted."""
+        return Part(self, start)
 
     def since(self, index: int) -> Iterator[Row]:
         """The rows from number ``index`` on that are there now. The gaps before it are skipped, not read."""
@@ -124,6 +154,16 @@ class Table:
         for at in range(start, end, step):
             count = min(step, end - at)
             yield from _RECORD.iter_unpack(self._records.read(at * _RECORD.size, count * _RECORD.size))
+
+
+class Part:
+    """The rows of a table from a number on."""
+
+    def __init__(self, table: Table, start: int) -> None:
+        self._table, self._start = table, start
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._table.since(self._start)
 
 
 def _floats(values: Any) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["Durations", "Tally"]
+__all__ = ["Durations", "Tally", "working"]
 
 FOLD = 1 << 15
 STEP_BITS = 12
@@ -45,6 +49,15 @@ class Durations:
         self.total += other.total
         self.largest = max(self.largest, other.largest)
 
+    def __getstate__(self) -> tuple[Counter[int], int, int, int]:
+        self.fold(0)
+        return self.counts, self.number, self.total, self.largest
+
+    def __setstate__(self, state: tuple[Counter[int], int, int, int]) -> None:
+        self.newest = array("q")
+        self.append = self.newest.append
+        self.counts, self.number, self.total, self.largest = state
+
     def weights(self) -> list[tuple[float, int]]:
         """Milliseconds (the middle of a step) and how often, in their order."""
         self.fold(0)
@@ -71,7 +84,39 @@ class Tally:
     gave_up: str = ""
     stopped: bool = False
     most_connections: int = 0
+    rss_mib: float = 0.0
+
+    def merge(self, other: Tally) -> None:
+        """Add what was noted of another stage by the same process."""
+        self.lags.merge(other.lags)
+        self.lateness.merge(other.lateness)
+        for name in ("reads", "unstamped", "coalesced", "resent", "cpu_s", "waited_s", "wall_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.clock_steps += other.clock_steps
+        self.most_connections = max(self.most_connections, other.most_connections)
+        self.rss_mib = max(self.rss_mib, other.rss_mib)
 
     def fold(self) -> None:
         self.lags.fold()
         self.lateness.fold()
+
+
+@contextmanager
+def working(tally: Tally) -> Iterator[None]:
+    """What the block takes is added to ``tally``: time, processor time, and the time it had to wait for a core."""
+    cpu, waited, began = time.process_time(), _waited(), time.monotonic_ns()
+    try:
+        yield
+    finally:
+        tally.cpu_s += time.process_time() - cpu
+        tally.waited_s += _waited() - waited
+        tally.wall_s += (time.monotonic_ns() - began) / 1e9
+        tally.rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _waited() -> float:
+    """Seconds that this thread was ready to run but had no core, since its start; 0 where the kernel does not tell."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

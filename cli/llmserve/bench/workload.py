@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import count, islice
 
 from llmserve.bench.lengths import Lengths
@@ -39,11 +38,13 @@ class Synthetic:
     turns: int = 1
     think_s: float = 0.0
     decorate: Callable[[str, random.Random], Message] | None = None
+    nonce: int = field(default_factory=lambda: random.SystemRandom().getrandbits(64))
 
-    def __iter__(self) -> Iterator[Request]:
-        lengths = random.Random(self.seed)  # noqa: S311
-        text = random.Random(self.seed if self.repeatable else os.urandom(16))  # noqa: S311
-        beginnings = self._beginnings(text)
+    def stream(self, stage: int) -> Iterator[Request]:
+        lengths = random.Random(f"{self.seed}/{stage}")  # noqa: S311
+        nonce = self.seed if self.repeatable else self.nonce
+        text = random.Random(f"{nonce}/{stage}")  # noqa: S311
+        beginnings = self._beginnings(random.Random(nonce))  # noqa: S311 - shared by all stages
         for session in count():
             asked, answer = self.inputs.draw(lengths), self.outputs.draw(lengths)
             words = self._prompt(asked, beginnings, text)
@@ -118,8 +119,3 @@ class Supply:
     def fill(self) -> None:
         while self.prepare():
             pass
-
-
-def unmeasured(request: Request) -> Request:
-    """The same as a warm-up: without later turns, and left out of the figures."""
-    return replace(request, measured=False, followup=None)

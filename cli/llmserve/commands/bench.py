@@ -22,6 +22,7 @@ EXAMPLES = """Examples:
   llmserve bench --rate 20 --duration 60 --input lognormal:800:400 --output 200
   llmserve bench -c 32 --slo "ttft:p99<500ms,itl:p95<50ms" --fail
   llmserve bench --rate 50 --arrival gamma:2 --max-concurrency 128 --json
+  llmserve bench --stages c=1/20s,c=8/30s,c=64/30s
   llmserve bench --api embeddings --input uniform:50:500 -n 1000
 """
 
@@ -66,6 +67,12 @@ def bench(
     ] = False,
     percentiles: Annotated[str | None, typer.Option(metavar="P,P", help="More percentiles: 75,99.9")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="The most for one answer.")] = 300.0,
+    stages: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Levels of load: c=1/20s,c=8/30s/500,rate=2..20/60s")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Of the client; else as many as it takes.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of lengths and arrivals.")] = 0,
     no_ignore_eos: Annotated[bool, typer.Option("--no-ignore-eos", help="Let answers end by themselves.")] = False,
     extra: Annotated[str | None, typer.Option(metavar="JSON", help="Fields for every request's body.")] = None,
@@ -81,14 +88,15 @@ def bench(
     """
     if schema:
         return _schema()
-    if requests is None and duration is None and not trace:
+    if requests is None and duration is None and not trace and not stages:
         duration = 30.0
-    _check_shape(rate=rate, ramp_to=ramp_to, trace=trace, dataset=dataset, duration=duration, cap=max_concurrency)
+    _check_shape(rate=rate, ramp_to=ramp_to, trace=trace, dataset=dataset, duration=duration, cap=max_concurrency,
+                 stages=stages)  # fmt: skip
 
     from llmserve.bench.extras import tools as offered
     from llmserve.bench.lengths import parse_lengths
     from llmserve.bench.payload import APIS
-    from llmserve.bench.runner import Settings
+    from llmserve.bench.settings import Settings
 
     if api not in APIS:
         raise UsageError(f"--api {api!r} is unknown.", hint=f"Use one of {', '.join(APIS)}.")
@@ -100,8 +108,8 @@ def bench(
         outputs=parse_lengths(outputs, "--output"), prefix_share=prefix_share, prefixes=prefix_count,
         repeatable=no_cache_bust, turns=turns, think_s=think, seed=seed, timeout_s=timeout,
         ignore_eos=not no_ignore_eos, extra={**offered(tools), **_object(extra)},
-        slo=slo, percentiles=_numbers(percentiles),
-    )  # fmt: skip
+        slo=slo, percentiles=_numbers(percentiles), processes=processes,
+    ).with_stages(stages)  # fmt: skip
     endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
 
     from llmserve.bench import session
@@ -115,9 +123,11 @@ _UNSHOWN = ("api_key", "header", "json", "quiet", "yes", "schema")
 
 def _check_shape(
     *, rate: float | None, ramp_to: float | None, trace: str | None, dataset: str | None, duration: float | None,
-    cap: int | None,
+    cap: int | None, stages: str | None,
 ) -> None:  # fmt: skip
-    if cap and rate is None and not trace:
+    if stages and (trace or rate is not None):
+        raise UsageError("--stages say what the load is.", hint="Leave --rate and --trace out.")
+    if cap and rate is None and not trace and not stages:
         raise UsageError("--max-concurrency goes with --rate.", hint="Without a rate, --concurrency is the cap.")
     if ramp_to and (rate is None or not duration):
         raise UsageError("--ramp-to needs --rate and --duration.", hint="Try: --rate 1 --ramp-to 20 --duration 60")

@@ -68,6 +68,10 @@ def _typed(names: dict[str, str | None]) -> dict[str, str | None]:
 
 
 def _running() -> Sequence[LocalServer]:
+    from llmserve.paths import servers_dir
+
+    if not servers_dir().is_dir():  # then the import that takes longest is spared
+        return ()
     from llmserve.engine.registry import running
 
     return running()

@@ -121,6 +121,30 @@ def test_a_trace_and_a_ramp(server: PacedProcess, capsys: Capture, tmp_path: Pat
     assert bench(server, capsys, *ramp)["data"]["requests"]["ok"] == 19  # (10 + 90) / 2 · 0.4, less the last
 
 
+def test_stages_have_figures_of_their_own(server: PacedProcess, capsys: Capture) -> None:
+    data = bench(server, capsys, "--stages", "c=1/3,c=4/12,rate=50/0.4s/9", "--warmup", "0")["data"]
+    stages = data["stages"]
+    assert [stage["requests"]["ok"] for stage in stages] == [3, 12, 9]
+    assert [stage["load"]["kind"] for stage in stages] == ["closed", "closed", "open"]
+    assert [stage["load"]["name"] for stage in stages] == ["c=1/3", "c=4/12", "rate=50/0.4s/9"]
+    assert data["requests"]["ok"] == 24
+    assert data["tokens"]["output"] == 24 * 8
+
+
+@pytest.mark.parametrize("load", [("-c", "5", "-n", "23"), ("--rate", "100", "-n", "23", "--arrival", "constant")])
+def test_several_processes_share_a_load(server: PacedProcess, capsys: Capture, load: tuple[str, ...]) -> None:
+    before = server.counters()
+    data = bench(server, capsys, *load, "--processes", "3", "--warmup", "0")["data"]
+    after = server.counters()
+    assert data["requests"]["ok"] == 23
+    assert data["tokens"]["output"] == 23 * 8
+    assert after["completion_tokens"] - before["completion_tokens"] == 23 * 8 + 4
+    assert data["self"]["processes"] == 3
+    assert data["self"]["client_lag_ms"]["count"] >= 23 * 8
+    if load[0] == "--rate":
+        assert data["self"]["schedule_lateness_ms"]["count"] == 23
+
+
 def test_rows_have_a_line_for_every_request(server: PacedProcess, capsys: Capture, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     bench(server, capsys, "-c", "3", "-n", "9", "--warmup", "2", "--rows", str(file))
@@ -169,6 +193,10 @@ def test_the_json_follows_the_published_schema(server: PacedProcess, capsys: Cap
         (["--ramp-to", "4"], "--duration"),
         (["--trace", "no-such-file"], "cannot be read"),
         (["--images", "many"], "unknown"),
+        (["--stages", "c=0/5s"], "nothing"),
+        (["--stages", "fast"], "no stage"),
+        (["--stages", "c=4", "--rate", "5"], "--stages"),
+        (["--stages", "rate=1..5/8"], "seconds"),
     ],
 )
 def test_wrong_options_are_a_sentence(server: PacedProcess, capsys: Capture, args: list[str], says: str) -> None:

@@ -17,6 +17,7 @@ from llmserve.bench.extras import images, tools
 from llmserve.bench.lengths import parse_lengths
 from llmserve.bench.payload import Form
 from llmserve.bench.words import Vocabulary
+from llmserve.bench.workload import Synthetic
 from llmserve.errors import UsageError
 
 FORM = Form(base_url="http://127.0.0.1:1/v1", api="chat", model="m")
@@ -32,21 +33,54 @@ def bodies(entries: list[Entry], count: int, **more: Any) -> list[dict[str, Any]
     source = FromFile(
         entries=entries, form=FORM, vocabulary=Vocabulary(overhead=5), outputs=parse_lengths("9", "--output"), **more
     )
-    return [json.loads(request.payload.partition(b"\r\n\r\n")[2]) for request in islice(source, count)]
+    return [json.loads(request.payload.partition(b"\r\n\r\n")[2]) for request in islice(source.stream(0), count)]
 
 
 def test_sharegpt(tmp_path: Path) -> None:
     talk = [{"id": "1", "conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Ho."}]}]
-    (body,) = bodies(load(written(tmp_path, json.dumps(talk))), 1)
+    (body,) = bodies(load(written(tmp_path, json.dumps(talk))), 1, repeatable=True)
     assert body["messages"] == [{"role": "user", "content": "Hi?"}]
     assert body["max_tokens"] == 9
 
 
 def test_own_lines_are_asked_again_and_again(tmp_path: Path) -> None:
     lines = '{"prompt": "one", "output": 3}\n\n{"messages": [{"role": "system", "content": "two"}]}\n'
-    asked = bodies(load(written(tmp_path, lines)), 3)
+    asked = bodies(load(written(tmp_path, lines)), 3, repeatable=True)
     assert [body["messages"][0]["content"] for body in asked] == ["one", "two", "one"]
     assert [body["max_tokens"] for body in asked] == [3, 9, 3]
+
+
+def test_questions_of_a_file_share_their_beginning_in_a_run_but_not_with_the_next(tmp_path: Path) -> None:
+    """What a cache kept of the last run must not answer in this one; what the file shares stays shared."""
+    system = {"role": "system", "content": "Be brief."}
+    lines = [{"messages": [system, {"role": "user", "content": text}]} for text in ("one", "two")]
+    entries = load(written(tmp_path, "\n".join(map(json.dumps, lines))))
+    first, second = bodies(entries, 2)
+    assert first["messages"][0] == second["messages"][0]
+    assert first["messages"][0]["content"].endswith(") Be brief.")
+    assert first["messages"][1]["content"] == "one"
+    assert bodies(entries, 1)[0]["messages"][0] != first["messages"][0]
+
+
+def test_synthetic_requests_are_other_ones_in_each_stage_and_run_unless_asked(tmp_path: Path) -> None:
+    def made(stage: int, **more: Any) -> tuple[list[str], list[int | None]]:
+        source = Synthetic(
+            form=FORM, vocabulary=Vocabulary(), inputs=parse_lengths("uniform:20:40", "--input"),
+            outputs=parse_lengths("4", "--output"), prefix_share=0.5, prefixes=2, **more,
+        )  # fmt: skip
+        requests = list(islice(source.stream(stage), 12))
+        texts = [json.loads(one.payload.partition(b"\r\n\r\n")[2])["messages"][0]["content"] for one in requests]
+        return texts, [one.input_tokens for one in requests]
+
+    texts, lengths = made(0)
+    assert {len(text.split()) for text in texts} == set(lengths)
+    assert len({tuple(text.split()[:15]) for text in texts}) == 2  # the shared beginnings: half of 30 tokens
+    assert made(0)[1] == lengths
+    assert not set(made(0)[0]) & set(texts)
+    assert made(1)[1] != lengths
+    assert made(0, repeatable=True) == made(0, repeatable=True)
+    kept = made(0, nonce=7)[0]
+    assert {text.split()[0] for text in made(1, nonce=7)[0]} == {text.split()[0] for text in kept}
 
 
 def test_a_mooncake_trace_shares_its_blocks_within_a_run_and_not_with_the_next(tmp_path: Path) -> None:
