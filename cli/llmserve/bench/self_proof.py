@@ -20,7 +20,7 @@ LAG_SHARE_OF_GAP = 0.75  # a lag of most of the time between chunks loses stamps
 USER_LAG_P99_MS = 2.0
 LATENESS_P99_MS = 5.0
 CPU_SHARE = 0.95
-COALESCED = 0.05
+LOST = 0.004  # of the stamps: each spoils two gaps, and one of a hundred makes the 99th percentile
 STALL_MS = 100.0
 WAITED_SHARE, WAITED_COALESCED = 0.01, 0.005  # a server may write several chunks at once; a client without a core
 # reads them at once, too, and then only the last has its stamp
@@ -28,8 +28,8 @@ WAITED_SHARE, WAITED_COALESCED = 0.01, 0.005  # a server may write several chunk
 
 def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int) -> Proof:
     """The proof of a run out of what each process noted."""
-    lag = _milliseconds([tally.lags for tally in tallies])
-    late = _milliseconds([tally.lateness for tally in tallies])
+    lags = _merged([tally.lags for tally in tallies])
+    lag, late = _milliseconds(lags), _milliseconds(_merged([tally.lateness for tally in tallies]))
     reads = sum(tally.reads for tally in tallies)
     unstamped = sum(tally.unstamped for tally in tallies)
     coalesced = sum(tally.coalesced for tally in tallies) / reads if reads else 0.0
@@ -40,7 +40,8 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int) ->
     waited = max((tally.waited_s / tally.wall_s for tally in tallies if tally.wall_s), default=0.0)
     steps = tuple(round(step / 1e6, 3) for tally in tallies for step in tally.clock_steps)
     gap = chunk_gap.p50 if chunk_gap else None
-    reasons = [*_lag(lag, gap, coalesced, stamps), *_late(late)]
+    behind = lags.share_above(gap / 2) if gap else 0.0
+    reasons = [*_lag(lag, gap, coalesced, stamps, behind), *_late(late)]
     if waited > WAITED_SHARE and coalesced > WAITED_COALESCED:
         reasons.append(
             f"other programs had the client's core for {waited:.0%} of the time, and {coalesced:.1%} of its reads held "
@@ -60,14 +61,19 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int) ->
     )  # fmt: skip
 
 
-def _milliseconds(parts: Sequence[Durations]) -> Spread | None:
+def _merged(parts: Sequence[Durations]) -> Durations:
     whole = Durations()
     for part in parts:
         whole.merge(part)
+    return whole
+
+
+def _milliseconds(whole: Durations) -> Spread | None:
     return stats.counted(whole.weights(), total=whole.total / 1e6, largest=whole.largest / 1e6)
 
 
-def _lag(lag: Spread | None, gap: float | None, coalesced: float, stamps: str) -> list[str]:
+def _lag(lag: Spread | None, gap: float | None, coalesced: float, stamps: str, behind: float) -> list[str]:
+    """``gap`` is the median between chunks, ``behind`` the share of reads that were late by more than half of it."""
     if lag is None:
         return []
     said = f"the client was {lag.p99:.1f} ms behind (p99)"
@@ -75,8 +81,8 @@ def _lag(lag: Spread | None, gap: float | None, coalesced: float, stamps: str) -
         return [f"{said}, which its times include: the kernel gave no stamps"] if lag.p99 > USER_LAG_P99_MS else []
     if lag.p99 > max(LAG_P99_MS, LAG_SHARE_OF_GAP * (gap or 0)):
         return [said]
-    if gap and lag.p99 > gap and coalesced > COALESCED:
-        return [f"{said} at {gap:.1f} ms between chunks, and {coalesced:.0%} of its reads held several"]
+    if gap and coalesced > LOST and behind > LOST:
+        return [f"{said} at {gap:.1f} ms between chunks, and {coalesced:.1%} of its reads held several"]
     return []
 
 

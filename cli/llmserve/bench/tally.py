@@ -49,6 +49,12 @@ class Durations:
         self.total += other.total
         self.largest = max(self.largest, other.largest)
 
+    def share_above(self, ms: float) -> float:
+        """How many of all are longer than ``ms``."""
+        weights = self.weights()
+        number = sum(count for _, count in weights)
+        return sum(count for value, count in weights if value > ms) / number if number else 0.0
+
     def __getstate__(self) -> tuple[Counter[int], int, int, int]:
         self.fold(0)
         return self.counts, self.number, self.total, self.largest

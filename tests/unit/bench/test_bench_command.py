@@ -140,7 +140,7 @@ def test_several_processes_share_a_load(server: PacedProcess, capsys: Capture, l
     assert data["tokens"]["output"] == 23 * 8
     assert after["completion_tokens"] - before["completion_tokens"] == 23 * 8 + 4
     assert data["self"]["processes"] == 3
-    assert data["self"]["client_lag_ms"]["count"] >= 23 * 8
+    assert data["self"]["client_lag_ms"]["count"] >= 23
     if load[0] == "--rate":
         assert data["self"]["schedule_lateness_ms"]["count"] == 23
 

@@ -212,6 +212,7 @@ GAP = stats.clustered(array("f", [10.0] * 1000), [100] * 10)
     [
         ({"lags": Durations([12_000_000] * 1000)}, "behind"),
         ({"lags": Durations([9_000_000] * 1000), "unstamped": 10_000}, "no stamps"),
+        ({"lags": Durations([200_000] * 990 + [6_000_000] * 10), "coalesced": 100}, "held several"),
         ({"lateness": Durations([6_000_000] * 1000)}, "late"),
         ({"cpu_s": 9.9}, "of a core"),
         ({"clock_steps": [5_000_000]}, "stepped"),
