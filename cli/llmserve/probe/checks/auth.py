@@ -95,6 +95,32 @@ def consistent(ctx: Context) -> Finding:
 
 
 @check(
+    "auth.everywhere", "Every route wants the key that one route wants", FEATURE, needs=("guarded",), requests=6,
+    tokens=24, expects="no route answers 200 without a key or with a wrong one", source="routes that were forgotten",
+)  # fmt: skip
+def everywhere(ctx: Context) -> Finding:
+    bodies = {
+        "/chat/completions": ctx.chat_body(), "/completions": ctx.completion_body("Hi", 8),
+        "/embeddings": {"model": ctx.facts.more.get("embedding_model", ctx.model), "input": "hi"},
+        "/responses": {"model": ctx.model, "input": "hi", "max_output_tokens": 16, "store": False},
+    }  # fmt: skip
+    for path, body in bodies.items():
+        for key in (None, f"Bearer {WRONG}"):
+            if ctx.post(path, body, headers={"Authorization": key}).is_ok:
+                return fail(f"{path} answers {'without a key' if key is None else 'with a wrong key'}")
+    return ok("none does")
+
+
+@check(
+    "auth.scheme.other", "A key under another scheme is no key", COSMETIC, needs=("guarded",), requests=1, tokens=8,
+    expects="401 for Authorization: Basic with something else", source="RFC 9110",
+)  # fmt: skip
+def other_scheme(ctx: Context) -> Finding:
+    answer = ctx.chat(headers={"Authorization": "Basic dXNlcjpwYXNzd29yZA=="})
+    return verdict(not answer.is_ok, saw=answer.brief())
+
+
+@check(
     "auth.envelope", "A refused key is explained in the envelope", FEATURE, needs=("guarded",),
     expects='{"error": {"message": "…"}} with the 401', rows=("e_string",),
     source='spec Error; vLLM 0.32 and SGLang 0.5.23 send {"error": "Unauthorized"} (measured)',

@@ -315,6 +315,21 @@ def usage_repeatable(ctx: Context) -> Finding:
 
 
 @check(
+    "chat.own", "An answer is to its own question", BREAKS, needs=("greedy",), requests=5, tokens=120, alone=True,
+    expects="the first answer to a new question is not the last one to the old question",
+    source="caches and queues that hand out the answer before",
+)  # fmt: skip
+def own(ctx: Context) -> Finding:
+    old, new = "Name ten animals of the forest.", "Write the numbers from fifty down to thirty."
+    turns = ((old, 11), (old, 12), (new, 11), (new, 12), (new, 13))
+    texts = [ctx.chat(question, tokens=24, again=again).text for question, again in turns]
+    if not all(texts) or texts[4] != texts[3] or texts[1] == texts[4]:
+        return inconclusive("the answers leave nothing to tell them apart by")
+    late = texts[2] == texts[1] != texts[3]
+    return verdict(not late, saw=f"{short(texts[2], 50)!r}, then {short(texts[3], 50)!r} to the same question")
+
+
+@check(
     "chat.metadata", "metadata, where there is one, is a map of strings", COSMETIC,
     expects="metadata is absent, null or an object of strings",
     source="spec Metadata; SGLang 0.5.23's weight_versions fails openai-python's strict validation (measured)",

@@ -228,6 +228,45 @@ def seed(ctx: Context) -> Finding:
 
 
 @check(
+    "completions.unknown_model", "An unknown model is refused", FEATURE, requests=1, tokens=1,
+    expects="404 in the envelope", source="spec; another model's text under a wrong name",
+)  # fmt: skip
+def unknown_model(ctx: Context) -> Finding:
+    return must_refuse(ctx.completion(tokens=1, model="no-such-model-llmserve-probe"), "an unknown model")
+
+
+@check(
+    "completions.logit_bias", "logit_bias decides the token", FEATURE, requests=2, tokens=6,
+    expects="+100 on one token id brings another text than +100 on another", source="spec; as in chat",
+)  # fmt: skip
+def logit_bias(ctx: Context) -> Finding:
+    answers = [ctx.completion(tokens=3, logit_bias={token: 100}) for token in ("100", "200")]
+    for answer in answers:
+        answer.accepted()
+    texts = [answer.text for answer in answers]
+    if texts[0] != texts[1]:
+        return ok(f"{short(texts[0], 40)!r} and {short(texts[1], 40)!r}")
+    return ignored(f"both times {short(texts[0], 40)!r}")
+
+
+@check(
+    "completions.top_p", "A tiny top_p leaves the likeliest token", FEATURE, requests=2, tokens=16, alone=True,
+    needs=("completions", "completions_greedy"), expects="the greedy text at temperature 1.5 and top_p 1e-6",
+    source="spec: nucleus",
+)  # fmt: skip
+def top_p(ctx: Context) -> Finding:
+    plain = ctx.completion().text
+    answers = [ctx.completion(temperature=1.5, top_p=1e-6, again=again) for again in range(2)]
+    for answer in answers:
+        answer.accepted()
+    if all(answer.text == plain for answer in answers):
+        return ok("it does")
+    if answers[0].text == answers[1].text:
+        return inconclusive("another text than the greedy one, but the same twice: a tie of likeliest tokens")
+    return ignored(f"{short(answers[0].text, 40)!r}, then {short(answers[1].text, 40)!r}")
+
+
+@check(
     "completions.empty", "An empty prompt does not crash it", COSMETIC, requests=2, tokens=1,
     expects="200 or 4xx in the envelope", source="vLLM test_empty_prompt_list",
 )  # fmt: skip

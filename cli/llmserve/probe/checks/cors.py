@@ -98,6 +98,25 @@ def answer_origin(ctx: Context) -> Finding:
 
 
 @check(
+    "cors.answer.every", "Streams and errors may be read by the page too", FEATURE, requests=3, tokens=16,
+    needs=("chat", "browsers"),
+    expects="Access-Control-Allow-Origin on a chat answer, a stream and a refusal", source="fetch standard",
+)  # fmt: skip
+def every_answer(ctx: Context) -> Finding:
+    if from_browser(ctx).header("access-control-allow-origin") not in ("*", ORIGIN):
+        return inconclusive("no answer has it (see cors.answer)")
+    headers: dict[str, str | None] = {"Origin": ORIGIN}
+    answers = {
+        "a chat answer": ctx.chat(headers=headers), "a stream": ctx.chat_stream(headers=headers),
+        "a refusal": ctx.post("/chat/completions", b"{", headers=headers),
+    }  # fmt: skip
+    bare = [
+        what for what, answer in answers.items() if answer.header("access-control-allow-origin") not in ("*", ORIGIN)
+    ]
+    return verdict(not bare, saw=f"not on {', '.join(bare)}" if bare else "on all three")
+
+
+@check(
     "cors.credentials", "Any origin with credentials is not both allowed", COSMETIC,
     expects="not * together with Access-Control-Allow-Credentials: true", source="fetch standard: browsers refuse it",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmserve.probe.check import COSMETIC, FEATURE, Finding, in_area, ok, verdict
+from llmserve.probe.check import COSMETIC, FEATURE, Finding, fail, in_area, ok, verdict
 from llmserve.probe.checks.embeddings import TEXTS, cosine, embed, vectors
 from llmserve.probe.context import Context
 from llmserve.probe.refusal import must_refuse, never_500, optional
@@ -28,6 +28,18 @@ def token_ids(ctx: Context) -> Finding:
 def token_lists(ctx: Context) -> Finding:
     found = vectors(embed(ctx, [[10, 11], [12]]))
     return verdict(len(found) == 2, saw=f"{len(found)} vectors for two lists")
+
+
+@check(
+    "embeddings.list_long", "A list of sixty texts is served, one vector each", FEATURE, requests=1,
+    expects="60 vectors, the same for the same text", source="indexing sends lists; some servers stop at 8 or 32",
+)  # fmt: skip
+def list_long(ctx: Context) -> Finding:
+    found = vectors(embed(ctx, TEXTS * 20))
+    if len(found) != 60:
+        return fail(f"{len(found)} vectors for 60 texts")
+    near = min(cosine(found[place], found[place % 3]) for place in range(60))
+    return verdict(near > 0.999, saw=f"60 vectors, the same text has a cosine of {near:.4f}")
 
 
 @check(

@@ -160,6 +160,15 @@ def parts(ctx: Context) -> Finding:
 
 
 @check(
+    "msg.parts.first", "The first of two parts reaches the model too", FEATURE, requests=2, tokens=16,
+    expects="prompt_tokens grows by the first part", source="spec; servers that keep one part",
+)  # fmt: skip
+def parts_first(ctx: Context) -> Finding:
+    content = [{"type": "text", "text": WORDS}, {"type": "text", "text": PROMPT}]
+    return _grows(ctx, [{"role": "user", "content": content}])
+
+
+@check(
     "msg.parts.same", "One text part counts like a string", FEATURE, requests=1, tokens=8,
     expects="the same prompt_tokens", source="spec",
 )  # fmt: skip
@@ -262,6 +271,23 @@ def tool_parts(ctx: Context) -> Finding:
 
 
 @check(
+    "msg.tool.call", "The arguments of an earlier call reach the model", FEATURE, requests=2, tokens=16,
+    expects="prompt_tokens grows by the arguments", source="spec; agents need to know what they asked",
+)  # fmt: skip
+def tool_call(ctx: Context) -> Finding:
+    counts = []
+    for word in ("x", WORDS):
+        call = CALL | {"function": {"name": "look", "arguments": json.dumps({"at": word})}}
+        answer = ctx.chat(_called({"role": "assistant", "content": None, "tool_calls": [call]}, "x"), tools=[TOOL])
+        if answer.is_refused:
+            return _refused_history(answer)
+        answer.accepted(refusal="fail")
+        counts.append(answer.tokens("prompt"))
+    saw = f"{counts[0]} prompt tokens with a short argument, {counts[1]} with a long one"
+    return ok(saw) if counts[1] >= counts[0] + ENOUGH else ignored(f"{saw}: it never reaches the model")
+
+
+@check(
     "msg.empty", "A message may be empty", FEATURE, requests=1, tokens=8, needs=("chat",),
     expects="200", source="clients send empty turns after a stop",
 )  # fmt: skip
@@ -293,7 +319,7 @@ def echo(ctx: Context) -> Finding:
     expects="200, and more tokens than for a word", source="UTF-8",
 )  # fmt: skip
 def unicode(ctx: Context) -> Finding:
-    answer, short_ = ctx.chat("שלום 你好 مرحبا नमस्ते 👩‍👩‍👧 e\u0301 " * 2), ctx.chat("x")
+    answer, short_ = ctx.chat("שלום你好مرحباनमस्ते👩‍👩‍👧é" * 2), ctx.chat("x")
     answer.accepted(refusal="fail")
     counts = short_.tokens("prompt"), answer.tokens("prompt")
     return verdict(counts[1] >= counts[0] + ENOUGH, saw=f"{counts[1]} tokens, and {counts[0]} for one letter")
@@ -311,6 +337,19 @@ def long_history(ctx: Context) -> Finding:
     if answer.is_refused and "context" in answer.said.lower():
         return inconclusive(answer.brief())
     return taken(answer, "a history of 41 turns")
+
+
+@check(
+    "msg.uncut", "A long message is not cut", FEATURE, requests=2, tokens=2,
+    expects="prompt_tokens grows from 150 to 200 words by about 50, or a clean 4xx", source="silent limits",
+)  # fmt: skip
+def uncut(ctx: Context) -> Finding:
+    answers = [ctx.chat("the " * words, tokens=1) for words in (150, 200)]
+    for answer in answers:
+        answer.accepted(refusal="unsupported")
+    counts = [answer.tokens("prompt") for answer in answers]
+    saw = f"{counts[0]} prompt tokens for 150 words, {counts[1]} for 200"
+    return ok(saw) if counts[1] >= counts[0] + 40 else ignored(saw)
 
 
 @check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import quote
 
 from llmserve.probe.check import (
@@ -18,11 +19,12 @@ from llmserve.probe.check import (
     verdict,
 )
 from llmserve.probe.context import Context
-from llmserve.probe.dig import as_dict, as_list, dig, is_int, kind, short
+from llmserve.probe.dig import as_dict, as_list, dig, is_count, kind, short
 from llmserve.probe.needs import need
 
 check = in_area("models", needs=("models",))
 
+DAY_S = 86_400
 NOBODY = "no-such-model-llmserve-probe"
 
 
@@ -81,11 +83,12 @@ def item_object(ctx: Context) -> Finding:
 
 @check(
     "models.item.created", "Every model says since when", COSMETIC,
-    expects="each created is a whole number",
+    expects="each created is a whole number of seconds, not in the future",
     source="spec Model, required; LM Studio leaves it out (webai-at-home#208)",
 )  # fmt: skip
 def item_created(ctx: Context) -> Finding:
-    wrong = [kind(dig(item, "created")) for item in _items(ctx) if not is_int(item.get("created"))]
+    soon = time.time() + DAY_S
+    wrong = [short(repr(dig(item, "created")), 40) for item in _items(ctx) if not _is_time(item.get("created"), soon)]
     return verdict(not wrong, saw=_typed("created", wrong[0]) if wrong else "all do")
 
 
@@ -164,7 +167,7 @@ def retrieve_same(ctx: Context) -> Finding:
     if not answer.is_ok:
         return inconclusive("models cannot be retrieved (see models.retrieve)")
     item = next(item for item in _items(ctx) if item.get("id") == name)
-    differ = [key for key in ("object", "owned_by") if dig(answer.data, key) != dig(item, key)]
+    differ = [key for key in ("object", "owned_by", "created") if dig(answer.data, key) != dig(item, key)]
     return verdict(not differ, saw=f"{', '.join(differ)} differ" if differ else "the same")
 
 
@@ -217,6 +220,10 @@ def context(ctx: Context) -> Finding:
     places = {**as_dict(item.get("meta")), **item}
     found = [f"{name} {short(places[name], 20)}" for name in names if places.get(name)]
     return ok(", ".join(found) or "not said")
+
+
+def _is_time(value: object, latest: float) -> bool:
+    return isinstance(value, int) and is_count(value) and value < latest
 
 
 def _items(ctx: Context) -> list[dict[str, object]]:

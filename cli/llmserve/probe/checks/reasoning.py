@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmserve.probe.answer import Answer
-from llmserve.probe.check import COSMETIC, FEATURE, Finding, in_area, inconclusive, not_applicable, ok, verdict
+from llmserve.probe.check import COSMETIC, FEATURE, Finding, ignored, in_area, inconclusive, not_applicable, ok, verdict
 from llmserve.probe.context import Context
 from llmserve.probe.dig import as_dict, dig, is_count, short
 from llmserve.probe.needs import need
@@ -141,5 +141,5 @@ def effort(ctx: Context) -> Finding:
         return never_500(answer, "reasoning_effort none")
     less, more = (len(_said(found.message)) for found in (answer, _whole(ctx)))
     if less >= more:
-        return inconclusive(f"{less} characters of thought with effort none, {more} without")
+        return ignored(f"{less} characters of thought with effort none, {more} without")
     return ok(f"{less} characters of thought instead of {more}")

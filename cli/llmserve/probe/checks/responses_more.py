@@ -196,6 +196,19 @@ def retrieve_unknown(ctx: Context) -> Finding:
 
 
 @check(
+    "responses.unstored", "What was not to be stored is not there", FEATURE, requests=1, tokens=16,
+    expects="404 for the id of an answer with store false, where stored ones can be had",
+    source="spec: store; what people ask not to be kept",
+)  # fmt: skip
+def unstored(ctx: Context) -> Finding:
+    kept, left = (dig(respond(ctx, LONG, store=store).data, "id") for store in (True, False))
+    if not isinstance(kept, str) or not isinstance(left, str) or not ctx.get(f"/responses/{kept}").is_ok:
+        return inconclusive("stored answers cannot be had (see responses.retrieve)")
+    answer = ctx.get(f"/responses/{left}")
+    return verdict(not answer.is_ok, saw=answer.brief())
+
+
+@check(
     "responses.input_items", "The input of a stored answer can be had", COSMETIC, requests=1,
     expects="a list of items, or a clean 404", source="spec",
 )  # fmt: skip

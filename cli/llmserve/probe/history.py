@@ -1,0 +1,78 @@
+"""What a run has seen so far, sorted by route: for checks that judge every answer and not one.
+
+A server that errs only now and then, only on long answers, only where a connection is used again, shows it somewhere
+among some hundred exchanges, whichever check sent them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llmserve.probe.answer import Answer
+from llmserve.probe.check import Finding, fail, inconclusive, ok
+from llmserve.probe.context import Context
+from llmserve.probe.dig import as_dict
+from llmserve.probe.exchange import Exchange
+from llmserve.probe.stream import StreamAnswer
+from llmserve.probe.strict_json import lenient
+
+__all__ = ["Seen", "first_wrong", "streamed", "whole"]
+
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(frozen=True)
+class Seen(Generic[A]):
+    """An answer of the run, and the JSON that was asked (empty where the request had none)."""
+
+    answer: A
+    asked: dict[str, Any]
+
+
+def whole(ctx: Context, route: str, method: str = "POST") -> Iterator[Seen[Answer]]:
+    """Every 200 of ``route`` (``/chat/completions``) that came to its end and is a JSON object, no stream."""
+    for made in _answered(ctx, route, method):
+        answer = Answer(made)
+        asked = _json(made.request.body)
+        if isinstance(answer.data, dict) and not answer.data.get("error") and asked.get("stream") is not True:
+            yield Seen(answer, asked)
+
+
+def streamed(ctx: Context, route: str) -> Iterator[Seen[StreamAnswer]]:
+    """Every event stream of ``route`` that the server itself brought to an end, without an error in it."""
+    for made in _answered(ctx, route, "POST"):
+        answer = StreamAnswer(made)
+        if made.media_type == "text/event-stream" and not made.left and answer.chunks and not answer.error_chunk:
+            yield Seen(answer, _json(made.request.body))
+
+
+def _answered(ctx: Context, route: str, method: str) -> Iterator[Exchange]:
+    target = ctx.session.target.path + route
+    for made in tuple(ctx.session.exchanges):
+        if made.status == 200 and not made.error and made.request.method == method and made.request.target == target:
+            yield made
+
+
+def first_wrong(ctx: Context, seen: Iterable[Seen[A]], wrong: Callable[[Seen[A]], str]) -> Finding:
+    """Fails with the first that ``wrong`` has words for; inconclusive where there is nothing to look at."""
+    count, faults = 0, list[tuple[Exchange, str]]()
+    for one in seen:
+        count += 1
+        if said := wrong(one):
+            faults.append((one.answer.exchange, said))
+    if not count:
+        return inconclusive("the run has seen none")
+    if not faults:
+        return ok(f"all {count}")
+    for made, _ in faults[:2]:
+        ctx.note(made)
+    return fail(f"{len(faults)} of {count}; the first: {faults[0][1]}")
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        return as_dict(lenient(body)) if body else {}
+    except ValueError:
+        return {}
