@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from llmserve.probe.body import Body, UnpackError, framed
 from llmserve.probe.exchange import Exchange, Limits, Request
+from llmserve.probe.proxy import Proxy
 from llmserve.probe.reader import Closed, Reader, TooLate, TooLong
 
 __all__ = ["Connection", "Target", "exchange"]
@@ -36,12 +37,19 @@ class Target:
     port: int
     tls: bool
     path: str
+    proxy: Proxy | None = None
 
     @classmethod
     def of(cls, base_url: str) -> Target:
         parts = urlsplit(base_url)
         tls = parts.scheme == "https"
-        return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+        port, path = parts.port or (443 if tls else 80), parts.path.rstrip("/")
+        return cls(parts.hostname or "", port, tls, path, Proxy.on_the_way(base_url))
+
+    @property
+    def forwarded(self) -> Proxy | None:
+        """The proxy that is asked for each request by its whole address; for TLS it opens a tunnel instead."""
+        return None if self.tls else self.proxy
 
     @property
     def authority(self) -> str:
@@ -98,11 +106,16 @@ class Connection:
         return replace(answer, reused=reused)
 
     def _open(self) -> socket.socket:
-        plain = socket.create_connection((self.target.host, self.target.port), timeout=self._connect_s)
+        proxy = self.target.proxy
+        first = (proxy.host, proxy.port) if proxy else (self.target.host, self.target.port)
+        plain = socket.create_connection(first, timeout=self._connect_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = plain
         if self.target.tls:
             try:
+                if proxy:
+                    proxy.tunnel(plain, self.target.host, self.target.port, self._connect_s)
+                    plain.settimeout(self._connect_s)
                 self._socket = _tls_context().wrap_socket(plain, server_hostname=self.target.host)
             except BaseException:
                 self.close()
@@ -185,10 +198,14 @@ def exchange(target: Target, request: Request, limits: Limits) -> Exchange:
 def _head(request: Request, target: Target) -> bytes:
     names = {name.lower() for name, _ in request.headers}
     headers = [("Host", target.authority), *request.headers]
+    address = request.target
+    if target.forwarded:
+        headers += target.forwarded.credentials
+        address = f"http://{target.authority}{request.target}"
     framed_already = names & {"content-length", "transfer-encoding"}
     if not framed_already and (request.body or request.method in ("POST", "PUT", "PATCH")):
         headers.append(("Content-Length", str(len(request.body))))
-    lines = [f"{request.method} {request.target} {request.version}", *(f"{name}: {value}" for name, value in headers)]
+    lines = [f"{request.method} {address} {request.version}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 

@@ -50,7 +50,7 @@ def streamed(ctx: Context, route: str) -> Iterator[Seen[StreamAnswer]]:
 
 def _answered(ctx: Context, route: str, method: str) -> Iterator[Exchange]:
     target = ctx.session.target.path + route
-    for made in tuple(ctx.session.exchanges):
+    for made in ctx.session.seen:
         if made.status == 200 and not made.error and made.request.method == method and made.request.target == target:
             yield made
 

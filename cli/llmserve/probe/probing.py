@@ -48,6 +48,8 @@ def probe(
     session = Session(endpoint, settings)
     reachable(session)
     earlier, known = saved.restored(endpoint, checks) if resume else (None, [])
+    session.earlier = saved.exchanges_of(earlier) if earlier else ()
+    known = [outcome for outcome in known if not outcome.check.last]
     done = {outcome.check.id: outcome for outcome in known}
     found: dict[str, Outcome] = {}
     began = time.monotonic()

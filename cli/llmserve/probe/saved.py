@@ -11,10 +11,11 @@ from typing import Any
 from llmserve import paths
 from llmserve.endpoint.endpoint import Endpoint
 from llmserve.probe.check import Check, Finding
+from llmserve.probe.exchange import Exchange, Request
 from llmserve.probe.report.record import FORMAT
 from llmserve.probe.runner import Outcome
 
-__all__ = ["forget", "keep", "place", "restored", "with_evidence"]
+__all__ = ["exchanges_of", "forget", "keep", "place", "restored", "with_evidence"]
 
 
 def place(endpoint: Endpoint) -> Path:
@@ -52,6 +53,29 @@ def _outcome(check: Check, one: dict[str, Any]) -> Outcome:
         verdict=one["verdict"], saw=str(one["saw"]), expected=str(one["expected"]), rows=tuple(one["rows"])
     )
     return Outcome(check, finding, took_s=float(one["took_s"]))
+
+
+def exchanges_of(record: dict[str, Any]) -> tuple[Exchange, ...]:
+    """The exchanges of a kept record that stand there whole, for checks that look back."""
+    return tuple(_exchange(one) for one in record["exchanges"] if _is_whole(one))
+
+
+def _is_whole(one: dict[str, Any]) -> bool:
+    answer = one["answer"]
+    sides = (one["request"], answer) if answer and "body_base64" not in answer else ()
+    return bool(sides) and all(len(side["body"].encode()) == side["body_bytes"] for side in sides)
+
+
+def _exchange(one: dict[str, Any]) -> Exchange:
+    sent, answer = one["request"], one["answer"]
+    headers = tuple((name, value) for name, value in sent["headers"])
+    request = Request(method=sent["method"], target=sent["target"], headers=headers, body=sent["body"].encode())
+    return Exchange(
+        request=request, status=answer["status"], version=answer["version"], body=answer["body"].encode(),
+        headers=tuple((name, value) for name, value in answer["headers"]), faults=tuple(one["faults"]),
+        arrivals=tuple((at, known) for at, known in answer["arrivals"]), took_s=one["took_s"], error=one["error"],
+        detail=one["detail"], attempt=one["attempt"],
+    )  # fmt: skip
 
 
 def with_evidence(report: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:

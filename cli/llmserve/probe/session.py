@@ -62,6 +62,7 @@ class Session:
         self.target = Target.of(endpoint.base_url)
         self.facts = Facts(model=endpoint.model or "")
         self.exchanges: list[Exchange] = []
+        self.earlier: tuple[Exchange, ...] = ()
         self.tokens = 0
         self._transport = transport or self._exchange
         self._open: set[Connection] = set()
@@ -71,6 +72,11 @@ class Session:
         self._lock = threading.Lock()
         self._answers: dict[object, Future[Exchange]] = {}
         self._needs: dict[str, Future[Finding | None]] = {}
+
+    @property
+    def seen(self) -> tuple[Exchange, ...]:
+        """All exchanges to look back on, also those of a run that this one goes on from."""
+        return (*self.earlier, *tuple(self.exchanges))
 
     @property
     def limits(self) -> Limits:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.fakes.openai.answer import Answer, Event, Json, Request, encode_event
 from tests.fakes.openai.deviation import Deviation
+from tests.fakes.openai.prompt import of_chat
 from tests.fakes.openai.settings import Settings
 
 __all__ = ["PROFILES", "Profile"]
@@ -82,7 +83,7 @@ def _usage_unasked(*, own_chunk: bool) -> Change:
         last: Any = events[-2].data
         said = sum(1 for event in events if _says(event))
         usage = next((event.data["usage"] for event in given.events if not isinstance(event.data, str)
-                      and event.data.get("usage")), _counted(said))  # fmt: skip
+                      and event.data.get("usage")), _counted(request, said))  # fmt: skip
         if own_chunk:
             return replace(given, events=[*events[:-1], Event({**last, "choices": [], "usage": usage}), events[-1]])
         return replace(given, events=[*events[:-2], Event({**last, "usage": usage}), events[-1]])
@@ -95,8 +96,9 @@ def _says(event: Event) -> bool:
     return bool(choices and choices[0]["delta"].get("content"))
 
 
-def _counted(said: int) -> Json:
-    return {"prompt_tokens": 40, "completion_tokens": said, "total_tokens": 40 + said}
+def _counted(request: Request, said: int) -> Json:
+    prompt = len(of_chat(request.json))
+    return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
 
 
 def _errors(change: Callable[[Json, int], Json]) -> Change:
@@ -172,6 +174,7 @@ PROFILES = (
         found={
             "param.max_tokens": "unsupported", "param.temperature.zero": "unsupported", "param.top_p": "unsupported",
             "param.temperature.greedy": "unsupported", "param.temperature.bounds": "unsupported",
+            "param.n.differ": "unsupported",
         },
     ),
     Profile(
@@ -179,7 +182,7 @@ PROFILES = (
         source="OpenRouter's API reference: comments while it waits, provider and native_finish_reason, usage at the "
         "end of every stream, errors with the status as code; mnfst/llm-gateway#2053",
         settings=Settings(chat_model="openai/fake", embedding_model="openai/fake-embedding", reasoning="reasoning"),
-        found=ERRORS_BY_NUMBER | {"stream.usage.unasked": "fail"},
+        found=ERRORS_BY_NUMBER | {"stream.usage.unasked": "fail", "stream.every.usage": "fail"},
         changes=(
             _whole(_routed, CHAT), _chunks(_routed, CHAT), _usage_unasked(own_chunk=True),
             _comments("OPENROUTER PROCESSING"), _errors(_numbered),
@@ -189,7 +192,7 @@ PROFILES = (
         name="together",
         source="longy2k/obsidian-bmo-chatbot#51, helixml/helix#386: a bare list of models; "
         "langchain-ai/langchainjs#7488: the object text.completion",
-        found={"models.list": "fail", "completions.shape": "fail"},
+        found={"models.list": "fail", "completions.shape": "fail", "completions.every.shape": "fail"},
         settings=Settings(chat_model="meta-llama/Fake-Chat-Turbo", embedding_model="BAAI/bge-fake-embedding"),
         changes=(
             _bare_list, _whole(lambda data: data.update(object="text.completion"), "completions"),

@@ -68,6 +68,7 @@ class FakeOpenAI:
         self.settings, self.deviation = settings, deviation
         self._app = App(settings)
         self.requests.clear()
+        self.broken.clear()
 
     def answer(self, request: Request) -> Answer:
         request = replace(request, number=next(self._numbers))

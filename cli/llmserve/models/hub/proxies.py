@@ -22,7 +22,7 @@ def proxy_of(parts: SplitResult) -> str | None:
     address = address if "://" in address else f"http://{address}"
     if urlsplit(address).scheme != "http":
         raise UsageError(
-            f"Files cannot be fetched through a proxy of the kind {urlsplit(address).scheme!r}.",
+            f"A proxy of the kind {urlsplit(address).scheme!r} cannot be used.",
             hint="Write HTTPS_PROXY=http://host:port, or unset it; NO_PROXY lists hosts that need none.",
             code="bad_proxy",
         )

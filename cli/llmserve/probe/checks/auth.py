@@ -200,7 +200,7 @@ def stainless(ctx: Context) -> Finding:
 )  # fmt: skip
 def echo(ctx: Context) -> Finding:
     keys = [key for key in (ctx.session.endpoint.api_key, WRONG) if key and len(key) >= 12]
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         told = made.body + "\n".join(value for _, value in made.headers).encode("utf-8", "replace")
         if any(key.encode() in told for key in keys):
             ctx.note(made)

@@ -359,7 +359,7 @@ def fingerprint(ctx: Context) -> Finding:
     source="spec; measured n10, s33; SGLang's type adds abort",
 )  # fmt: skip
 def finish_reasons(ctx: Context) -> Finding:
-    plain = [Answer(made) for made in ctx.session.exchanges if made.status == 200 and made.body.startswith(b"{")]
+    plain = [Answer(made) for made in ctx.session.seen if made.status == 200 and made.body.startswith(b"{")]
     seen = {
         str(dig(choice, "finish_reason"))
         for answer in plain

@@ -150,7 +150,8 @@ def logprobs(ctx: Context) -> Finding:
 
 
 def _improbable(seen: Seen[Answer]) -> str:
-    wanted = seen.asked.get("top_logprobs") or 0
+    asked: Any = seen.asked.get("top_logprobs")
+    wanted = asked if is_count(asked) else 0
     for choice in seen.answer.choices:
         for entry in as_list(dig(choice, "logprobs", "content")):
             tops = as_list(dig(entry, "top_logprobs"))

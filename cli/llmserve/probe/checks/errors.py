@@ -77,7 +77,7 @@ def envelope(ctx: Context) -> Finding:
     rows=("e_flat",),
 )  # fmt: skip
 def envelope_everywhere(ctx: Context) -> Finding:
-    told = [Answer(made) for made in ctx.session.exchanges if _refused_by_route(Answer(made))]
+    told = [Answer(made) for made in ctx.session.seen if _refused_by_route(Answer(made))]
     bare = [answer for answer in told if not answer.has_envelope]
     for answer in bare[:3]:
         ctx.note(answer.exchange)
@@ -140,7 +140,7 @@ def _field(ctx: Context, name: str, *, nullable: bool) -> Finding:
     source="SGLang 0.5.23 prints the path of its http_server.py (recorded)",
 )  # fmt: skip
 def leaks(ctx: Context) -> Finding:
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         if made.status is not None and made.status >= 400:
             found = _LEAKS.search(made.body[:20_000].decode("utf-8", "replace"))
             if found:
@@ -155,7 +155,7 @@ def leaks(ctx: Context) -> Finding:
     source="openai-python _make_status_error",
 )  # fmt: skip
 def status_class(ctx: Context) -> Finding:
-    strange = [made for made in ctx.session.exchanges if made.status == 422 or _misjudged(ctx, made)]
+    strange = [made for made in ctx.session.seen if made.status == 422 or _misjudged(ctx, made)]
     for made in strange[:2]:
         ctx.note(made)
     first = f": {Answer(strange[0]).brief()}" if strange else ""
@@ -174,13 +174,11 @@ def _misjudged(ctx: Context, made: Exchange) -> bool:
     expects="no 5xx in the whole run", source="the SDKs repeat a 5xx twice; llama.cpp#23463, #27367",
 )  # fmt: skip
 def no_server_error(ctx: Context) -> Finding:
-    failed = [
-        made for made in ctx.session.exchanges if (made.status or 0) >= 500 and made.status not in (501, 503, 505)
-    ]
+    failed = [made for made in ctx.session.seen if (made.status or 0) >= 500 and made.status not in (501, 503, 505)]
     for made in failed[:3]:
         ctx.note(made)
     first = f": {failed[0].request.target} {Answer(failed[0]).brief()}" if failed else ""
-    return verdict(not failed, saw=f"{len(failed)} of {len(ctx.session.exchanges)} answers are 5xx{first}")
+    return verdict(not failed, saw=f"{len(failed)} of {len(ctx.session.seen)} answers are 5xx{first}")
 
 
 @check(

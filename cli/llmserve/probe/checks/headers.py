@@ -31,7 +31,7 @@ _RESET = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)?)+")
 def status(ctx: Context) -> Finding:
     routes = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses")
     odd = [
-        made for made in ctx.session.exchanges
+        made for made in ctx.session.seen
         if made.request.target.endswith(routes) and made.request.method in ("GET", "POST")
         and made.status is not None and 200 < made.status < 300
     ]  # fmt: skip
@@ -77,7 +77,7 @@ def client_request_id(ctx: Context) -> Finding:
     source="OpenAI API overview",
 )  # fmt: skip
 def rate_headers(ctx: Context) -> Finding:
-    answers = (made for made in ctx.session.exchanges if made.status == 200)
+    answers = (made for made in ctx.session.seen if made.status == 200)
     found = [(name.lower(), value) for made in answers for name, value in made.headers]
     told = dict(pair for pair in found if pair[0].startswith("x-ratelimit-"))
     if not told:
@@ -96,7 +96,7 @@ def _readable(name: str, value: str) -> bool:
     source="openai-python: longer is not waited for",
 )  # fmt: skip
 def retry_after(ctx: Context) -> Finding:
-    limited = [made for made in ctx.session.exchanges if made.status == 429]
+    limited = [made for made in ctx.session.seen if made.status == 429]
     if not limited:
         return not_applicable("no request met a rate limit")
     for made in limited:

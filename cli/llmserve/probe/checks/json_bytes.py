@@ -46,7 +46,7 @@ def json_type(ctx: Context) -> Finding:
     source="RFC 8259; measured n14c: -Infinity kills openai-node and the AI SDK",
 )  # fmt: skip
 def json_strict(ctx: Context) -> Finding:
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         if _whole(made) and made.media_type == "application/json" and made.body:
             fault = Answer(made).strict_fault
             if fault:
@@ -61,7 +61,7 @@ def json_strict(ctx: Context) -> Finding:
     expects="no NaN or Infinity, no key twice, UTF-8", source="RFC 8259; measured n14c",
 )  # fmt: skip
 def stream_strict(ctx: Context) -> Finding:
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         if made.media_type == STREAMS:
             stream = StreamAnswer(made)
             fault = next((fault for chunk in stream.chunks if (fault := _strict_fault(chunk.event.data or ""))), "")

@@ -24,7 +24,7 @@ def _no_fault(
 
     @check(f"stream.{name}", title, severity, last=True, rows=rows, expects=f"{title}: none", source=why, quick=True)
     def without(ctx: Context) -> Finding:
-        for made in ctx.session.exchanges:
+        for made in ctx.session.seen:
             if made.media_type == "text/event-stream" and made.status == 200:
                 found = next((fault for fault in StreamAnswer(made).faults if fault.kind in kinds), None)
                 if found and not (found.kind == "unterminated" and (made.error or made.left)):

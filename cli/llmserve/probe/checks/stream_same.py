@@ -79,7 +79,7 @@ def incremental(ctx: Context) -> Finding:
     expects="no event with half a surrogate pair", source="detokenisers",
 )  # fmt: skip
 def utf8(ctx: Context) -> Finding:
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         if made.media_type == "text/event-stream" and made.status == 200:
             answer = StreamAnswer(made)
             half = next((chunk for chunk in answer.chunks if _has_half(chunk.deltas)), None)

@@ -142,7 +142,7 @@ def closes(ctx: Context) -> Finding:
 )  # fmt: skip
 def whole(ctx: Context) -> Finding:
     seen = 0
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         chat = made.request.target.endswith("/chat/completions") and made.media_type == "text/event-stream"
         if not chat or made.status != 200 or made.left or made.error in ("timeout", "idle"):
             continue
@@ -263,7 +263,7 @@ def no_tools(ctx: Context) -> Finding:
 )  # fmt: skip
 def error_event(ctx: Context) -> Finding:
     seen = 0
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         chat = made.request.target.endswith("completions") and made.media_type == "text/event-stream"
         for chunk in StreamAnswer(made).chunks if chat else ():
             flat = dig(chunk.data, "object") == "error" or (

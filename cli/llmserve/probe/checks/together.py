@@ -75,7 +75,10 @@ def used_connection(ctx: Context) -> Finding:
     bodies = [
         ctx.chat_body(prompt, 2, **fields) for prompt, fields in ((first, {}), (second, {}), (first, {"seed": 1}))
     ]
-    alone = [ctx.chat(prompt, tokens=2).tokens("prompt") for prompt in (first, second, first)]
+    others = [ctx.chat(prompt, tokens=2) for prompt in (first, second, first)]
+    if misfit(others[0].data, CHAT) or misfit(others[1].data, CHAT):
+        return inconclusive("answers on connections of their own are not whole either (see chat.every.shape)")
+    alone = [answer.tokens("prompt") for answer in others]
     answers: list[Answer] = []
     with ctx.connection() as connection:
         for body in bodies:
@@ -90,6 +93,10 @@ def used_connection(ctx: Context) -> Finding:
     )
 
 
+def _is_whole(answer: StreamAnswer) -> bool:
+    return answer.is_stream and len(answer.finishes()) == 1 and answer.done == 1
+
+
 @check(
     "transport.keepalive.stream.chat", "A stream on a used connection is whole", FEATURE, needs=("stream",),
     requests=2, tokens=16,
@@ -102,7 +109,9 @@ def used_for_streams(ctx: Context) -> Finding:
             answer = StreamAnswer(ctx.carried(connection.exchange(request, ctx.session.limits)))
             if turn == 1 and not (answer.is_stream and connection.reusable):
                 return inconclusive("connections are not kept after a stream (see transport.keepalive.stream)")
-    holds = answer.is_stream and len(answer.finishes()) == 1 and answer.done == 1
+    holds, usual = (_is_whole(one) for one in (answer, ctx.chat_stream()))
+    if not usual:
+        return inconclusive("streams on connections of their own are not whole either (see stream.every.end)")
     saw = f"{len(answer.chunks)} chunks, finish_reasons {answer.finishes()}, {answer.done} times [DONE]"
     return verdict(holds, saw=saw)
 

@@ -60,7 +60,7 @@ def trailing_slash(ctx: Context) -> Finding:
     expects="no redirect to another host, and none from https to http", source="SDKs follow redirects",
 )  # fmt: skip
 def redirects(ctx: Context) -> Finding:
-    for made in ctx.session.exchanges:
+    for made in ctx.session.seen:
         abroad = _leads_away(ctx, made)
         if abroad:
             ctx.note(made)
@@ -145,11 +145,11 @@ def http10(ctx: Context) -> Finding:
     expects="lengths and chunks are true, head lines are headers, nothing follows the end", source="RFC 9112",
 )  # fmt: skip
 def framing(ctx: Context) -> Finding:
-    broken = [made for made in ctx.session.exchanges if _broken(made)]
+    broken = [made for made in ctx.session.seen if _broken(made)]
     for made in broken[:3]:
         ctx.note(made)
     first = f"; {broken[0].request.target}: {_broken(broken[0])}" if broken else ""
-    return verdict(not broken, saw=f"{len(broken)} of {len(ctx.session.exchanges)}{first}")
+    return verdict(not broken, saw=f"{len(broken)} of {len(ctx.session.seen)}{first}")
 
 
 def _broken(made: Exchange) -> str:

@@ -15,7 +15,8 @@ _ORDER = ("minItems", "maxItems", "minLength", "maxLength", "pattern", "minimum"
 
 
 def _wants(request: Request) -> str:
-    return str((request.json.get("response_format") or {}).get("type", ""))
+    wanted = request.json.get("response_format")
+    return str(wanted.get("type", "")) if isinstance(wanted, dict) else ""
 
 
 def _whole(change: Callable[[str], str], kind: str = "json_schema") -> Any:
