@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from llmserve.commands.card import OPEN_ROUTES
 from tests.engine.conftest import ENGINES, require
 from tests.servers.tally import TALLY
 from tests.servers.world import NAME, PATIENCE, World, wait_for
@@ -45,6 +48,21 @@ def files_that_hold_it(world: World) -> set[str]:
     return {path.name for path in files if KEY.encode() in path.read_bytes()}
 
 
+ROUTES = (
+    "/health", "/v1/health", "/ready", "/metrics", "/models", "/v1/models", "/props", "/slots", "/tokenize",
+    "/server_info", "/get_server_info", "/model_info", "/get_model_info", "/get_load", "/v1/loads", "/flush_cache", "/openapi.json",
+    "/docs",
+)  # fmt: skip
+
+
+def answers(url: str, path: str) -> bool:
+    """Whether a caller without a key gets more than a refusal."""
+    try:
+        return bool(urllib.request.urlopen(url.removesuffix("/v1") + path, timeout=60).status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
 def test_a_key_is_seen_nowhere(world: World) -> None:
     """While it loads, when it is ready, and after it was killed; in what every command prints of it."""
     world.start(detached=True)
@@ -54,6 +72,8 @@ def test_a_key_is_seen_nowhere(world: World) -> None:
     world.reap()
     assert processes_that_show_it(world) == []
     assert files_that_hold_it(world) == {"api-key"}
+    open_to_all = {path for path in ROUTES if answers(record["url"], path)}
+    assert open_to_all == set(OPEN_ROUTES[world.engine]), "what `up` warns of where others reach the address"
     assert Path(record["key_file"]).stat().st_mode & 0o077 == 0
     said = [world.cli.run(*command, timeout=PATIENCE) for command in (
         ("ps", "--all", "--json"), ("status", NAME, "--json"), ("logs", NAME), ("connect", "curl", "--server", NAME),

@@ -55,15 +55,18 @@ def summary(server: Server) -> dict[str, Any]:
     return record | {"uptime_s": round(server.uptime, 1), "log": str(server.log)}
 
 
+OPEN_ROUTES = {"llamacpp": ("/health", "/v1/health"), "sglang": ("/health", "/ready", "/metrics")}
+"""What each engine answers without its key."""
+
+
 def _exposed(server: Server) -> Iterator[str]:
     """What an address that others reach leaves open, key or not."""
     if server.key_file is None or keys.is_loopback(server.host):
         return
+    more = ", and the websocket /v1/realtime" if server.engine == "sglang" else ""
+    yield f"Open to everybody, without a key: {', '.join(OPEN_ROUTES[server.engine])}{more}."
     if server.engine == "sglang":
-        yield "Open to everybody, without a key: /health, /ready, /metrics, and the websocket /v1/realtime."
         yield "SGLang shows its settings, the admin key among them, at /server_info to whoever has the API key."
-    else:
-        yield "Open to everybody, without a key: /health, /v1/models."
     yield "There is no encryption: put a proxy with TLS before it where others share the network."
 
 
