@@ -50,8 +50,8 @@ def files_that_hold_it(world: World) -> set[str]:
 
 ROUTES = (
     "/health", "/v1/health", "/ready", "/metrics", "/models", "/v1/models", "/props", "/slots", "/tokenize",
-    "/server_info", "/get_server_info", "/model_info", "/get_model_info", "/get_load", "/v1/loads", "/flush_cache", "/openapi.json",
-    "/docs",
+    "/server_info", "/get_server_info", "/model_info", "/get_model_info", "/get_load", "/v1/loads", "/flush_cache",
+    "/openapi.json", "/docs",
 )  # fmt: skip
 
 
