@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -113,6 +113,14 @@ def state(server: Server) -> str:
     return server.state
 
 
+def paused(server: Server) -> Iterator[str]:
+    """What a signal has stopped, and how to let it go on."""
+    if server.running and server.paused and server.process:
+        yield f"it was paused by a signal; to go on: kill -CONT -- -{server.process.pid}"
+    if server.keeper and server.keeper.paused and server.state != "elsewhere":
+        yield f"nobody watches it, llmserve's process beside it was paused; to go on: kill -CONT {server.keeper.pid}"
+
+
 def memory(live: Live) -> str:
     size = live.memory_bytes if live.gpu_bytes is None else live.gpu_bytes
     return "-" if size is None else gib(size)
@@ -128,13 +136,7 @@ def _messages(known: list[Server], shown: list[Server], strays: list[Stray]) -> 
     hidden = len(known) - len(shown)
     said = [f"{hidden} that ended {'is' if hidden == 1 else 'are'} not shown: `llmserve ps --all`."] if hidden else []
     for server in shown:
-        if server.running and server.paused and server.process:
-            said.append(f"{server.name} was paused by a signal; to go on: kill -CONT -- -{server.process.pid}")
-        if server.keeper and server.keeper.paused and server.state != "elsewhere":
-            said.append(
-                f"llmserve's process beside {server.name} was paused by a signal, and does not watch it; "
-                f"to go on: kill -CONT {server.keeper.pid}"
-            )
+        said += [f"{server.name}: {words}" for words in paused(server)]
         if server.activity:
             said.append(f"{server.name}: {server.activity}.")
     said += [f"The record of {stray.name} is damaged, or a newer llmserve's; `down` can stop it." for stray in strays]

@@ -61,6 +61,8 @@ def _now(server: Server, live: Live) -> Iterator[tuple[str, str]]:
         yield "Processes", f"keeper {server.keeper.pid if server.keeper else '-'}, engine {_pids(live)}"
     if server.activity:
         yield "Activity", server.activity
+    for words in ps.paused(server):
+        yield "Paused", words
     if server.restarts:
         yield "Restarts", str(server.restarts)
     if server.drained and server.drained.running:
