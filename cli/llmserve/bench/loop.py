@@ -27,7 +27,7 @@ __all__ = ["Loop"]
 BATCH = 256  # events between two looks at the schedule
 SWEEP_NS = 50_000_000
 SPIN_NS = 1_000_000
-FULL_BATCH = 32  # where so many were ready at once, nothing is gained by waiting for more
+FULL_BATCH = 128  # where so many were ready at once, nothing is gained by waiting for more
 SHORTEST_SLEEP_NS = 60_000
 
 

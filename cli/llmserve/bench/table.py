@@ -91,7 +91,7 @@ class Table:
     def add(self, row: Row) -> None:
         """Keep ``row``; its index is its place here."""
         chunks = row.chunk_tokens
-        even = not chunks or min(chunks) == max(chunks)
+        even = not chunks or chunks.count(chunks[0]) == len(chunks)
         counts = (row.asked_input, row.asked_output, row.input_tokens, row.output_tokens, row.cached_tokens,
                   row.reasoning_tokens)  # fmt: skip
         times = (row.intended_s, row.sent_s, row.first_s, row.answer_s, row.last_s, row.end_s, row.connect_ms)
