@@ -4,7 +4,7 @@
 
 prints its URL on the first line. One epoll loop in one process; nothing is computed between a due time and its write.
 All streams step together, as an engine's do. How an answer behaves is asked for in the model's name:
-``paced:role,reasoning=64,per_chunk=4,comment,late_usage,separate_finish,itl=0,ttft=20``.
+``paced:role,reasoning=64,per_chunk=4,comment,late_usage,joined_finish,itl=0,ttft=20``.
 ``fault=KIND`` makes every request for more than one token fail; ``faults=5`` every fifth, of five kinds in turn.
 """
 
@@ -277,7 +277,9 @@ class Plan:
             if "comment" in self.options and sent % 8 == 0:
                 yield wait, _framed(b": keep-alive\n\n"), 0
                 wait = 0.0
-            yield wait, self._chunk({field_: "".join(next(answer) for _ in range(part))}), part
+            last = sent + part == self.tokens and "joined_finish" in self.options
+            said = {field_: "".join(next(answer) for _ in range(part))}
+            yield wait, self._chunk(said, finish="length" if last else None), part
             sent, wait = sent + part, self.itl * (min(self.per_chunk, self.tokens - sent) or 1)
         yield from self._end(sent, fault)
 
@@ -285,7 +287,7 @@ class Plan:
         return (f" tok{number % 10}" for number in count())
 
     def _end(self, sent: int, fault: str) -> Iterator[tuple[float, bytes | str, int]]:
-        if fault != "missing_finish":
+        if fault != "missing_finish" and "joined_finish" not in self.options:
             yield 0.0, self._chunk({}, finish="length" if sent else "stop"), 0
         if "late_usage" in self.options:
             yield 0.05, b"", 0

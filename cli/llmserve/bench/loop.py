@@ -52,7 +52,7 @@ class Loop:
         if self._timer.fd is not None:
             self.pool.epoll.register(self._timer.fd, select.EPOLLIN)
         self._failures = 0
-        self._next_sweep = 0
+        self._swept = self._next_sweep = 0
         self._pause = Pause()
         self._hard_end: int | None = None
         self._drive = Drive(requests=iter(()), connections=0)
@@ -129,7 +129,7 @@ class Loop:
                 gc.enable()
 
     def _run(self, began: int) -> None:
-        drive = self._drive
+        drive, self._swept = self._drive, time.monotonic_ns()
         until = None if drive.until_s is None else began + int(drive.until_s * 1e9)
         pace = self._pace = Pace(drive, began)
         if not pace.open_loop:
@@ -228,7 +228,9 @@ class Loop:
 
     def _sweep(self, now: int) -> None:
         """Every 50 ms: time-outs, steps of the clock, what grows, and whoever watches."""
-        self._next_sweep = now + SWEEP_NS
+        if self.pool.active and now - self._swept > 2 * SWEEP_NS:  # an idle loop, too, comes by in time
+            self.tally.stalled_s += (now - self._swept - SWEEP_NS) / 1e9
+        self._swept, self._next_sweep = now, now + SWEEP_NS
         real = time.time_ns()
         step = real - time.monotonic_ns() - self._offset
         if abs(step) > 1_000_000:

@@ -22,6 +22,7 @@ LATENESS_P99_MS = 5.0
 CPU_SHARE = 0.95
 LOST = 0.004  # of the stamps: each spoils two gaps, and one of a hundred makes the 99th percentile
 STALL_MS = 100.0
+STALLED_SHARE = 0.02
 WAITED_SHARE, WAITED_COALESCED = 0.01, 0.005  # a server may write several chunks at once; a client without a core
 # reads them at once, too, and then only the last has its stamp
 
@@ -47,6 +48,9 @@ def prove(tallies: Sequence[Tally], *, chunk_gap: Spread | None, tokens: int) ->
             f"other programs had the client's core for {waited:.0%} of the time, and {coalesced:.1%} of its reads held "
             "several chunks"
         )
+    stalled = max((tally.stalled_s / tally.wall_s for tally in tallies if tally.wall_s), default=0.0)
+    if stalled > STALLED_SHARE:
+        reasons.append(f"the client stood still for {stalled:.0%} of the time")
     if share > CPU_SHARE:
         reasons.append(f"the client used {share:.0%} of a core")
     if steps:

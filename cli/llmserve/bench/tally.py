@@ -73,7 +73,8 @@ class Durations:
 @dataclass(kw_only=True)
 class Tally:
     """Over all stages of a loop. ``lags`` are user space minus kernel at each read, ``lateness`` the write minus the
-    plan. ``coalesced`` are reads that held several events with tokens.
+    plan. ``coalesced`` are reads that held several events with tokens, ``stalled_s`` the time in which nothing was done
+    although answers were on their way.
     """
 
     lags: Durations = field(default_factory=Durations)
@@ -86,6 +87,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
     waited_s: float = 0.0
+    stalled_s: float = 0.0
     wall_s: float = 0.0
     gave_up: str = ""
     stopped: bool = False
@@ -96,7 +98,7 @@ class Tally:
         """Add what was noted of another stage by the same process."""
         self.lags.merge(other.lags)
         self.lateness.merge(other.lateness)
-        for name in ("reads", "unstamped", "coalesced", "resent", "cpu_s", "waited_s", "wall_s"):
+        for name in ("reads", "unstamped", "coalesced", "resent", "cpu_s", "waited_s", "stalled_s", "wall_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.clock_steps += other.clock_steps
         self.most_connections = max(self.most_connections, other.most_connections)

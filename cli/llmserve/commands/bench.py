@@ -93,7 +93,6 @@ def bench(
     _check_shape(rate=rate, ramp_to=ramp_to, trace=trace, dataset=dataset, duration=duration, cap=max_concurrency,
                  stages=stages)  # fmt: skip
 
-    from llmserve.bench.extras import tools as offered
     from llmserve.bench.lengths import parse_lengths
     from llmserve.bench.payload import APIS
     from llmserve.bench.settings import Settings
@@ -107,7 +106,7 @@ def bench(
         inputs=parse_lengths(inputs, "--input"), warmup=warmup,
         outputs=parse_lengths(outputs, "--output"), prefix_share=prefix_share, prefixes=prefix_count,
         repeatable=no_cache_bust, turns=turns, think_s=think, seed=seed, timeout_s=timeout,
-        ignore_eos=not no_ignore_eos, extra={**offered(tools), **_object(extra)},
+        ignore_eos=not no_ignore_eos, extra={**_offered(tools), **_object(extra)},
         slo=slo, percentiles=_numbers(percentiles), processes=processes,
     ).with_stages(stages)  # fmt: skip
     endpoint = find_endpoint(base_url, api_key, model, server, profile=profile, header=header)
@@ -133,6 +132,14 @@ def _check_shape(
         raise UsageError("--ramp-to needs --rate and --duration.", hint="Try: --rate 1 --ramp-to 20 --duration 60")
     if trace and (rate is not None or dataset):
         raise UsageError("A trace brings its own arrivals and requests.", hint="Leave --rate and --dataset out.")
+
+
+def _offered(tools: int) -> dict[str, Any]:
+    if not tools:
+        return {}
+    from llmserve.bench.extras import tools as offered
+
+    return offered(tools)
 
 
 def _object(text: str | None) -> dict[str, Any]:

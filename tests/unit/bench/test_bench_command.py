@@ -89,7 +89,7 @@ def test_other_failures(server: PacedProcess, capsys: Capture, fault: str, cause
     assert data["errors"][0]["code"] == "all_failed"
 
 
-@pytest.mark.parametrize("trap", ["role", "comment", "late_usage", "reasoning=4", "per_chunk=4"])
+@pytest.mark.parametrize("trap", ["role", "comment", "late_usage", "reasoning=4", "per_chunk=4", "joined_finish"])
 def test_traps(server: PacedProcess, capsys: Capture, trap: str) -> None:
     data = bench(server, capsys, "-c", "2", "-n", "6", "--model", f"paced:{trap},ttft=30")["data"]
     assert data["tokens"]["output"] == 48

@@ -215,6 +215,7 @@ GAP = stats.clustered(array("f", [10.0] * 1000), [100] * 10)
         ({"lags": Durations([200_000] * 990 + [6_000_000] * 10), "coalesced": 100}, "held several"),
         ({"lateness": Durations([6_000_000] * 1000)}, "late"),
         ({"cpu_s": 9.9}, "of a core"),
+        ({"stalled_s": 0.3}, "stood still"),
         ({"clock_steps": [5_000_000]}, "stepped"),
         ({"coalesced": 200, "waited_s": 0.5}, "other programs"),
     ],
