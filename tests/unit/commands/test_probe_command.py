@@ -47,7 +47,7 @@ def probe(
 def test_a_compatible_endpoint_is_said_to_be_one(probe: Any) -> None:
     code, out, _ = probe("--quick", *NO_SDK)
     assert code == 0
-    assert "Drop-in replacement: yes." in out
+    assert "Drop-in replacement: not judged. Nothing broke a client in " in out, "a quick run cannot say yes"
     assert "✓ openai (Python)" in out
     assert "Nothing failed." in out
 

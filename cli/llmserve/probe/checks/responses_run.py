@@ -48,7 +48,7 @@ def _miscounted(seen: Seen[Answer]) -> str:
     if given + said != total:  # type: ignore[operator]
         return f"{given} + {said}, total {total}"
     limit = seen.asked.get("max_output_tokens")
-    return f"{said} tokens, the limit was {limit}" if is_count(limit) and said > limit else ""  # type: ignore[operator]
+    return f"{said} tokens, the limit was {limit}" if limit and is_count(limit) and said > limit else ""
 
 
 @check(

@@ -33,11 +33,11 @@ def shape(ctx: Context) -> Finding:
 
 @check(
     "stream.every.head", "All chunks of a stream belong together", FEATURE, last=True,
-    expects="one id, one created and one model in each stream of the run", source="spec: the same in each chunk",
+    expects="one id and one model in each stream of the run", source="spec: the same in each chunk",
 )  # fmt: skip
 def head(ctx: Context) -> Finding:
     def wrong(seen: Seen[StreamAnswer]) -> str:
-        for name in ("id", "created", "model"):
+        for name in ("id", "model"):
             found = {str(dig(chunk.data, name)) for chunk in seen.answer.chunks}
             if len(found) > 1:
                 return f"{name} is {short(' and '.join(sorted(found)), 80)}"

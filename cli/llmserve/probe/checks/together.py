@@ -109,6 +109,8 @@ def used_for_streams(ctx: Context) -> Finding:
             answer = StreamAnswer(ctx.carried(connection.exchange(request, ctx.session.limits)))
             if turn == 1 and not (answer.is_stream and connection.reusable):
                 return inconclusive("connections are not kept after a stream (see transport.keepalive.stream)")
+    if answer.exchange.error:
+        return inconclusive(f"the connection did not last: {answer.brief()} (see transport.keepalive.stream)")
     holds, usual = (_is_whole(one) for one in (answer, ctx.chat_stream()))
     if not usual:
         return inconclusive("streams on connections of their own are not whole either (see stream.every.end)")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmserve.probe.check import AREAS
+from llmserve.probe.checks import catalogue
 from llmserve.probe.runner import Outcome
 
 __all__ = ["CORE", "areas", "drop_in", "score"]
@@ -41,13 +42,17 @@ def score(outcomes: Sequence[Outcome]) -> int | None:
 
 
 def drop_in(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """``{verdict: yes|no|unknown, why: [ids]}``: no failure that breaks clients in the areas of ``CORE``."""
-    core = [outcome for outcome in outcomes if outcome.check.area in CORE and outcome.check.severity == "breaks"]
+    """``{verdict: yes|no|unknown, why: [ids], looked_at, of}``: no failure that breaks clients in ``CORE``.
+
+    ``of`` is how many checks decide that, ``looked_at`` how many of them were made: a quick run can say no, never yes.
+    """
+    deciding = {check.id for check in catalogue() if check.area in CORE and check.severity == "breaks"}
+    core = [outcome for outcome in outcomes if outcome.check.id in deciding]
     broken = [outcome.check.id for outcome in core if outcome.finding.verdict in ("fail", "ignored", "unsupported")]
     open_ = [outcome.check.id for outcome in core if outcome.finding.verdict == "skipped"]
-    seen = {outcome.check.area for outcome in core}
+    counts = {"looked_at": len(core), "of": len(deciding)}
     if broken:
-        return {"verdict": "no", "why": broken}
-    if open_ or not {"chat", "streaming", "models"} <= seen:
-        return {"verdict": "unknown", "why": open_}
-    return {"verdict": "yes", "why": []}
+        return {"verdict": "no", "why": broken, **counts}
+    if open_ or len(core) < len(deciding):
+        return {"verdict": "unknown", "why": open_, **counts}
+    return {"verdict": "yes", "why": [], **counts}

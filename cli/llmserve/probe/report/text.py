@@ -37,9 +37,16 @@ def one_line(report: dict[str, Any]) -> str:
     counts = report["verdicts"]
     bad = counts.get("fail", 0) + counts.get("ignored", 0)
     judged = counts.get("pass", 0) + bad + counts.get("unsupported", 0)
-    broken = ", ".join(report["drop_in"]["why"][:3])
-    badge = {"yes": "drop-in", "no": f"no drop-in: {broken}", "unknown": "not judged"}[report["drop_in"]["verdict"]]
+    badge = _drop_in(report["drop_in"])
     return f"{counts.get('pass', 0)} of {judged} checks pass; {badge}"
+
+
+def _drop_in(badge: dict[str, Any]) -> str:
+    if badge["verdict"] == "no":
+        return f"no drop-in: {', '.join(badge['why'][:3])}"
+    if badge["verdict"] == "yes":
+        return "drop-in"
+    return f"nothing breaks clients in {badge['looked_at'] - len(badge['why'])} of {badge['of']} that decide it"
 
 
 def _areas(report: dict[str, Any]) -> str:
@@ -62,7 +69,10 @@ def _badge(report: dict[str, Any]) -> str:
         return "Drop-in replacement: yes. Nothing that breaks a client was found in the core areas."
     if badge["verdict"] == "no":
         return f"Drop-in replacement: no, because of {_listed(badge['why'], 6)}."
-    return f"Drop-in replacement: not judged ({_listed(badge['why'], 3) or 'too few areas were looked at'})."
+    held = badge["looked_at"] - len(badge["why"])
+    open_ = f"; not tried: {_listed(badge['why'], 3)}" if badge["why"] else ""
+    said = f"Nothing broke a client in {held} of the {badge['of']} checks that decide it"
+    return f"Drop-in replacement: not judged. {said}{open_}."
 
 
 def _clients(report: dict[str, Any]) -> str:
