@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 SGLANG_READY := $(VENV)/.sglang
 NODE_READY := $(VENV)/node/.tried
 CHROMIUM_READY := $(VENV)/.chromium
-PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router)
+PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router transformers)
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-unit test-faults test-probe test-deviations test-engine test-servers test-servers-sglang cycles lint format bench bench-plan bench-pull bench-bench wheel picture clean
@@ -47,7 +47,7 @@ cycles: $(READY) ## Start and stop a server a hundred times: nothing may stay be
 	@LLMSERVE_TEST_CYCLES=100 $(BIN)/python -m pytest tests/servers/test_cycles.py
 
 .PHONY: peers
-peers: $(PEERS_READY) ## Set up vLLM, LiteLLM and SGLang's router, to test the client commands against
+peers: $(PEERS_READY) ## Set up vLLM, LiteLLM, SGLang's router and transformers serve, to test the client commands against
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check cli tests docs
@@ -110,6 +110,8 @@ $(VENV)/peers/%/.ready: tests/peers/%.txt tests/peers/install.py $(READY)
 	@echo "--- setting up $*, to test against"
 	@$(BIN)/python tests/peers/install.py $* $(@D)
 	@touch $@
+
+$(VENV)/peers/transformers/.ready: $(VENV)/peers/vllm/.ready # whose torch and transformers it shares
 
 # Pages are looked at in a real browser where there is one, or where one can be installed without asking.
 $(CHROMIUM_READY): $(READY)

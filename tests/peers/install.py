@@ -25,6 +25,14 @@ def main(name: str, folder: Path) -> None:
     _pip(python, "--no-deps", "-r", str(HERE / f"{name}.txt"))
     if name == "vllm":
         _name_vllm(folder)
+    if name == "transformers":
+        _share(folder, folder.parent / "vllm")
+
+
+def _share(folder: Path, other: Path) -> None:
+    """See the packages of ``other`` too, after one's own."""
+    ours, theirs = (next((place / "lib").glob("python3*")) / "site-packages" for place in (folder, other))
+    (ours / "shared.pth").write_text(f"{theirs.resolve()}\n")
 
 
 def _torch(python: str) -> None:

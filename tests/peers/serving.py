@@ -80,6 +80,18 @@ def sglang_router(folder: Path, upstreams: Sequence[Peer]) -> Iterator[Peer]:
         yield _ready(peer, folder, process)
 
 
+@contextlib.contextmanager
+def transformers(folder: Path) -> Iterator[Peer]:
+    """``transformers serve`` on the CPU with the built-in tiny model, which is called by its path."""
+    port, model = free_port(), str(builtin.build("safetensors"))
+    main = "from transformers.cli.transformers import main; main()"
+    argv = ["-c", main, "serve", model, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
+    env = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
+    with _process("transformers", [str(_python("transformers")), *argv], folder, env) as process:
+        peer = Peer(name="transformers", base_url=f"http://127.0.0.1:{port}/v1", model=model)
+        yield _ready(peer, folder, process)
+
+
 def require(name: str) -> None:
     """Skip the test where ``make`` has not set the peer up; `make test` does, so there its absence is a failure."""
     if (HOME / name / ".ready").exists():

@@ -34,8 +34,7 @@ class Seen(Generic[A]):
 def whole(ctx: Context, route: str, method: str = "POST") -> Iterator[Seen[Answer]]:
     """Every 200 of ``route`` (``/chat/completions``) that came to its end and is a JSON object, no stream."""
     for made in _answered(ctx, route, method):
-        answer = Answer(made)
-        asked = _json(made.request.body)
+        answer, asked = _read(ctx, made, Answer), _json(made.request.body)
         if isinstance(answer.data, dict) and not answer.data.get("error") and asked.get("stream") is not True:
             yield Seen(answer, asked)
 
@@ -43,9 +42,21 @@ def whole(ctx: Context, route: str, method: str = "POST") -> Iterator[Seen[Answe
 def streamed(ctx: Context, route: str) -> Iterator[Seen[StreamAnswer]]:
     """Every event stream of ``route`` that the server itself brought to an end, without an error in it."""
     for made in _answered(ctx, route, "POST"):
-        answer = StreamAnswer(made)
-        if made.media_type == "text/event-stream" and not made.left and answer.chunks and not answer.error_chunk:
+        if made.media_type != "text/event-stream" or made.left:
+            continue
+        answer = _read(ctx, made, StreamAnswer)
+        if answer.chunks and not answer.error_chunk:
             yield Seen(answer, _json(made.request.body))
+
+
+def _read(ctx: Context, made: Exchange, form: type[A]) -> A:
+    """Each exchange is read once, however many checks look back on it."""
+    known = ctx.facts.more.setdefault("read", {})
+    key = id(made), form  # the session keeps its exchanges, so no id comes twice
+    if key not in known:
+        known[key] = form(made)
+    found: A = known[key]
+    return found
 
 
 def _answered(ctx: Context, route: str, method: str) -> Iterator[Exchange]:

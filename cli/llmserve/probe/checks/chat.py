@@ -315,7 +315,7 @@ def usage_repeatable(ctx: Context) -> Finding:
 
 
 @check(
-    "chat.own", "An answer is to its own question", BREAKS, needs=("greedy",), requests=5, tokens=120, alone=True,
+    "chat.own", "An answer is to its own question", BREAKS, requests=5, tokens=120, alone=True,
     expects="the first answer to a new question is not the last one to the old question",
     source="caches and queues that hand out the answer before",
 )  # fmt: skip

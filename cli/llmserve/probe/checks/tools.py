@@ -130,7 +130,10 @@ def allowed(ctx: Context) -> Finding:
     names = [dig(call, "function", "name") for call in calls_in(answer)]
     if not names:
         return no_call(answer)
-    return verdict(set(names) == {"pick_place"}, saw=f"pick_place alone is allowed; called: {short(repr(names), 60)}")
+    return verdict(
+        all(name == "pick_place" for name in names),
+        saw=f"pick_place alone is allowed; called: {short(repr(names), 60)}",
+    )
 
 
 @check(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tests.fakes.openai.deviation import Deviation
 from tests.fakes.openai.deviations import (
+    behaviours,
     chat,
     completions,
     formats,
+    grids,
     messages,
     parameters,
     responses,
@@ -27,6 +29,8 @@ ALL: tuple[Deviation, ...] = (
     *formats.DEVIATIONS,
     *completions.DEVIATIONS,
     *responses.DEVIATIONS,
+    *grids.DEVIATIONS,
+    *behaviours.DEVIATIONS,
 )
 HARMLESS: tuple[Deviation, ...] = streaming.HARMLESS
 

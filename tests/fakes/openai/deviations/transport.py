@@ -170,7 +170,8 @@ TRANSPORT = (
             Content_Encoding="gzip", Content_Type="application/json")
         if given.body is not None and "gzip" in request.headers.get("accept-encoding", "") else given)),
     Deviation(name="big-body-413", areas=("transport",), **_needs(lambda request: len(request.body) > 100_000, 413)),
-    Deviation(name="big-body-500", areas=("transport",), **_needs(lambda request: len(request.body) > 100_000, 500)),
+    Deviation(name="big-body-500", areas=("transport",), follows=("embeddings.too_long",),
+              **_needs(lambda request: len(request.body) > 100_000, 500)),
     Deviation(name="client-request-id-refused", areas=("transport",), **_needs(
         lambda request: "x-client-request-id" in request.headers)),
     Deviation(name="method-500", areas=("transport",), **_status(500, 405)),
@@ -192,7 +193,7 @@ AUTH = (
     Deviation(name="auth-detail", areas=("auth",), **_bodied(lambda _: {"detail": "Unauthorized"}, 401)),
     Deviation(name="auth-html", areas=("auth",), **_raw(b"<html>Sign in</html>", "text/html", 401)),
     Deviation(name="auth-empty-body", areas=("auth",), **_raw(b"", "text/plain", 401)),
-    Deviation(name="auth-redirect", areas=("auth",), **refusals(
+    Deviation(name="auth-redirect", areas=("auth",), follows=("transport.redirects",), **refusals(
         lambda given: Answer(status=302, raw=b"").with_headers(Location="http://127.0.0.1:9/login"), 401)),
     Deviation(name="auth-200-error", areas=("auth",), **_status(200, 401)),
     Deviation(name="auth-code-missing", areas=("auth",), **_enveloped(lambda inner: inner.update(code=None), 401)),
