@@ -182,14 +182,14 @@ def _planned(checks: tuple[Check, ...]) -> Result:
     total = cost(checks)
     rows = [(check.id, check.severity, check.title) for check in checks]
     data = {
-        "requests": total.requests, "tokens": total.tokens,
+        "requests": total.requests, "tokens": total.tokens, "prompt_tokens": total.prompt_tokens,
         "checks": [
             {"id": check.id, "area": check.area, "severity": check.severity, "title": check.title} for check in checks
         ],
     }  # fmt: skip
     said = (
-        f"{len(checks)} checks, at most {total.requests} requests that ask for {total.tokens:,} tokens of answers. "
-        "Nothing was sent."
+        f"{len(checks)} checks, at most {total.requests} requests that ask for {total.tokens:,} tokens of answers "
+        f"and send about {total.prompt_tokens:,} tokens of prompts. Nothing was sent."
     )
     return Result(data=data, human=f"{columns(('CHECK', 'SEVERITY', 'TITLE'), rows)}\n\n{said}", quiet=said)
 

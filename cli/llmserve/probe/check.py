@@ -97,7 +97,8 @@ class Check:
 
     ``needs`` are the preconditions of :mod:`llmserve.probe.needs`; where one is not met, its finding is the check's.
     ``requests`` and ``tokens`` are the most that the check itself sends and asks for, beside what it shares with others
-    (see ``Context``); ``--plan`` adds them up. ``quick`` checks are those of ``--quick``. ``alone`` checks run while
+    (see ``Context``); ``prompt`` is how many tokens its long prompts have, if it has any. ``--plan`` adds them up.
+    ``quick`` checks are those of ``--quick``. ``alone`` checks run while
     nothing else is in flight: their verdict depends on time or on a deterministic answer. ``last`` ones look back on
     the whole run. ``allow`` names the permission (``--allow``) that a check which leaves traces or costs money needs.
     ``rows`` are rows of the measured client table that a failure corresponds to.
@@ -113,6 +114,7 @@ class Check:
     needs: tuple[str, ...] = ()
     requests: int = 0
     tokens: int = 0
+    prompt: int = 0
     quick: bool = False
     alone: bool = False
     last: bool = False
@@ -138,6 +140,7 @@ class CheckMaker:
         needs: tuple[str, ...] | None = None,
         requests: int = 0,
         tokens: int = 0,
+        prompt: int = 0,
         quick: bool = False,
         alone: bool = False,
         last: bool = False,
@@ -149,8 +152,8 @@ class CheckMaker:
         def made(function: CheckFunction) -> Check:
             return Check(
                 id=id, area=self.area, title=title, severity=severity, expects=expects, source=source, run=function,
-                needs=self.needs if needs is None else needs, requests=requests, tokens=tokens, quick=quick,
-                alone=alone, last=last, allow=allow, rows=rows,
+                needs=self.needs if needs is None else needs, requests=requests, tokens=tokens, prompt=prompt,
+                quick=quick, alone=alone, last=last, allow=allow, rows=rows,
             )  # fmt: skip
 
         return made

@@ -13,12 +13,17 @@ from llmserve.probe.settings import Settings
 __all__ = ["Cost", "cost", "needed", "select"]
 
 
+USUAL_PROMPT = 40
+"""Tokens of a request on the average of a run, its tools and schemas included."""
+
+
 @dataclass(frozen=True)
 class Cost:
-    """The most that a selection sends: requests, and tokens that it asks for in answers."""
+    """The most that a selection sends: requests, tokens that it asks for in answers, and about as many in prompts."""
 
     requests: int
     tokens: int
+    prompt_tokens: int
 
 
 def select(settings: Settings, checks: Sequence[Check] | None = None) -> tuple[Check, ...]:
@@ -49,7 +54,9 @@ def cost(checks: Sequence[Check]) -> Cost:
     """What a run of ``checks`` costs at most."""
     found = needs()
     own = sum(found[name].requests for name in needed(checks))
-    return Cost(own + sum(check.requests for check in checks), 64 + sum(check.tokens for check in checks))
+    requests = own + sum(check.requests for check in checks)
+    prompts = USUAL_PROMPT * requests + sum(check.prompt for check in checks)
+    return Cost(requests, 64 + sum(check.tokens for check in checks), prompts)
 
 
 def _with_parents(name: str) -> Iterator[str]:

@@ -87,7 +87,7 @@ def no_input(ctx: Context) -> Finding:
 
 
 @check(
-    "embeddings.too_long", "A text beyond the limit does not crash it", FEATURE, requests=1,
+    "embeddings.too_long", "A text beyond the limit does not crash it", FEATURE, requests=1, prompt=40_000,
     expects="4xx in the envelope, or a vector of the truncated text", source="spec",
 )  # fmt: skip
 def too_long(ctx: Context) -> Finding:
@@ -95,7 +95,7 @@ def too_long(ctx: Context) -> Finding:
 
 
 @check(
-    "embeddings.many", "2,049 inputs are refused, or served", COSMETIC, requests=1,
+    "embeddings.many", "2,049 inputs are refused, or served", COSMETIC, requests=1, prompt=2_100,
     expects="400 in the envelope (OpenAI's limit is 2,048), or 2,049 vectors", source="spec",
 )  # fmt: skip
 def many(ctx: Context) -> Finding:

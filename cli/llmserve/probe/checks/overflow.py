@@ -22,8 +22,8 @@ check = in_area("errors", needs=("chat",))
 
 
 @check(
-    "error.context", "A prompt longer than the context is refused", FEATURE, requests=5, tokens=1, alone=True,
-    expects="400 before anything is generated, no 5xx and no silent cut", source="opencode#17762, pi#5930",
+    "error.context", "A prompt longer than the context is refused", FEATURE, requests=2, tokens=2, prompt=30_000,
+    alone=True, expects="400 before anything is generated, no 5xx and no silent cut", source="opencode#17762, pi#5930",
 )  # fmt: skip
 def context_overflow(ctx: Context) -> Finding:
     answer = _overflowing(ctx)
