@@ -10,7 +10,7 @@ CHROMIUM_READY := $(VENV)/.chromium
 PEERS_READY := $(patsubst %,$(VENV)/peers/%/.ready,vllm litellm sglang-router transformers)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine test-servers test-servers-sglang cycles lint format bench bench-plan bench-pull bench-bench wheel picture clean
+.PHONY: help up test test-unit test-faults test-probe test-deviations test-engine test-servers test-signals cycles lint format bench bench-plan bench-pull bench-bench wheel picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,8 +40,8 @@ test-engine: $(SGLANG_READY) ## Run the tests against real engines
 test-servers: $(SGLANG_READY) ## Run servers under every signal, full disks, damaged records, races; count the cases
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/servers
 
-test-servers-sglang: $(SGLANG_READY) ## Run every signal to every process of SGLang in every phase; takes an hour
-	@LLMSERVE_TEST_ALL_ENGINES=1 LLMSERVE_TEST_ALL_SIGNALS=1 $(BIN)/python -m pytest tests/servers/test_signals_sglang.py
+test-signals: $(SGLANG_READY) ## Run every signal to every process in every phase, on both engines; takes an hour
+	@LLMSERVE_TEST_ALL_ENGINES=1 LLMSERVE_TEST_ALL_SIGNALS=1 $(BIN)/python -m pytest tests/servers/test_signals.py tests/servers/test_signals_sglang.py
 
 cycles: $(READY) ## Start and stop a server a hundred times: nothing may stay behind
 	@LLMSERVE_TEST_CYCLES=100 $(BIN)/python -m pytest tests/servers/test_cycles.py
@@ -59,7 +59,7 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix cli tests docs
 
 # Tests start hundreds of processes: compiled modules are kept, whatever the shell says.
-test test-unit test-faults test-engine test-servers test-servers-sglang cycles bench bench-plan bench-pull: export PYTHONDONTWRITEBYTECODE :=
+test test-unit test-faults test-engine test-servers test-signals cycles bench bench-plan bench-pull: export PYTHONDONTWRITEBYTECODE :=
 
 bench: $(SGLANG_READY) ## Measure start-up against plain Python and against the engines alone
 	@$(BIN)/python -m pytest tests/bench -s

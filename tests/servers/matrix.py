@@ -24,6 +24,9 @@ from tests.servers.tally import TALLY
 from tests.servers.world import PATIENCE, World, alive, send, streaming, wait_for
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
+ALL = bool(os.environ.get("LLMSERVE_TEST_ALL_SIGNALS"))
+"""Whether all cases are wanted that there are, for an hour."""
+
 EARLY = ("before load", "loading", "KV allocation", "warm-up")
 LATE = ("ready", "streaming", "stopping")
 PHASES = EARLY + LATE
@@ -65,6 +68,16 @@ def every(victims: Sequence[str], *, detached: bool) -> list[Case]:
         Case(number, victim, phase, detached)
         for number, victim, phase in found
         if not (detached and victim == "up" and phase in LATE)
+    ]
+
+
+def once(victims: Sequence[str]) -> list[Case]:
+    """The same, each in the foreground or detached by turns; ``up``, which leaves only when detached, in both."""
+    both = [case for detached in (False, True) for case in every(victims, detached=detached)]
+    turns = itertools.cycle((False, True))
+    wanted = {(case.number, case.victim, case.phase): next(turns) for case in both if not case.detached}
+    return [
+        case for case in both if case.victim == "up" or case.detached == wanted[case.number, case.victim, case.phase]
     ]
 
 
@@ -165,7 +178,7 @@ def _frozen(world: World, case: Case) -> Hold:
     engine, number = world.pid("launcher"), EARLY.index(case.phase) - 1
     if number >= 0:
         begins = BEGINS[world.engine][number]
-        wait_for(lambda: begins in world.log() or not alive(engine), case.phase, pause=0.001)
+        wait_for(lambda: begins in world.log() or not alive(engine), case.phase, pause=0.002)
     elif case.victim not in (*OURS, "launcher"):
         world.pid(case.victim)
     hold = Hold(frozen=set(world.family()))
@@ -214,11 +227,11 @@ def check_settled(world: World, case: Case, victim: int) -> None:
 
     def settled() -> bool:
         # a keeper that is there decides; without one nothing may be left
-        if not world.cli.processes():
+        if world.record().get("state") == "ready" and world.completes():
             return True
-        return world.record().get("state") == "ready" and world.completes()
+        return not world.cli.processes()
 
-    wait_for(settled, f"an end or a ready server, not {world.record().get('state')} with {world.cli.processes()}")
+    wait_for(settled, "an end or a ready server", pause=0.1)
 
 
 def check_true(world: World, family: Sequence[int]) -> bool:

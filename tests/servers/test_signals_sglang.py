@@ -1,11 +1,10 @@
 """The same on real SGLang, whose launcher, scheduler and detokenizer are processes of their own.
 
-A start takes SGLang a quarter of a minute, so a chosen few stand for all; ``make test-servers-sglang`` runs each.
+A start takes SGLang a quarter of a minute, so a chosen few stand for all; ``make test-signals`` runs each.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import require
-from tests.servers.matrix import PHASES, Case, every, run_chain
+from tests.servers.matrix import ALL, PHASES, Case, every, run_chain
 from tests.servers.tally import TALLY
 from tests.servers.world import World, alive, send, streaming, wait_for
 
@@ -21,7 +20,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.sglang]
 GROUP = "signals, SGLang"
 LAUNCHER, SCHEDULER, DETOKENIZER = "launcher", "sglang::scheduler", "sglang::detokenizer"
 
-ALL = bool(os.environ.get("LLMSERVE_TEST_ALL_SIGNALS"))
 CHOSEN = [
     Case(signal.SIGINT, "up", "before load", detached=False),
     Case(signal.SIGKILL, LAUNCHER, "loading", detached=False),

@@ -25,6 +25,10 @@ PATIENCE = 600.0
 """Seconds for whatever must happen; much more than it takes, as machines are loaded."""
 
 
+_SCAN = 0.1
+"""Seconds between two looks at every process of the machine, which take a while themselves."""
+
+
 def wait_for(condition: Callable[[], Any], what: str, *, pause: float = 0.02, timeout: float = PATIENCE) -> Any:
     """Poll until ``condition()`` is true, and return what it said."""
     deadline = time.monotonic() + timeout
@@ -140,7 +144,7 @@ class World:
     def nothing_left(self, port: int | None) -> None:
         """No process, no open port, no file but what is kept on purpose; and nobody else was touched."""
         try:
-            wait_for(lambda: not self.cli.processes(), "no orphan", timeout=60)
+            wait_for(lambda: not self.cli.processes(), "no orphan", pause=_SCAN, timeout=60)
         except AssertionError as error:
             left = self.cli.processes()
             TALLY.note_orphans(len(left))
