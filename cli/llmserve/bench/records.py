@@ -288,7 +288,12 @@ class Summary(StageSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run as it is stored and printed. ``settings`` are the command's options."""
+    """One run as it is stored and printed. ``settings`` are the command's options.
+
+    ``machine`` is the client's, ``server`` what is known of the engine. ``answers`` are sentences, ``search`` the
+    levels of load that a search tried, ``cost`` per million tokens. ``curves`` hold each measure's values at the
+    shares of :data:`llmserve.bench.curves.SHARES`, ``timeline`` the course of the run.
+    """
 
     id: str
     started: str
@@ -303,3 +308,8 @@ class Run:
     server: dict[str, Any] = field(default_factory=dict)
     serving: Serving | None = None
     rows: str | None = None
+    answers: tuple[str, ...] = ()
+    search: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    timeline: tuple[dict[str, Any], ...] = ()

@@ -137,6 +137,10 @@ class Table:
         """The rows from number ``start`` on, to be read as often as is wanted."""
         return Part(self, start)
 
+    def glance(self, index: int) -> Iterator[tuple[float, float, int, int]]:
+        """Of the rows from number ``index`` on: when sent, the first token (NaN: none), output tokens, 0 or a cause."""
+        return ((one[1], one[2], one[10], one[20]) for one in self._unpacked(index, len(self)))
+
     def since(self, index: int) -> Iterator[Row]:
         """The rows from number ``index`` on that are there now. The gaps before it are skipped, not read."""
         ends = len(self)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from llmserve.bench.records import CAUSES, Proof, Run, Serving, Spread, StageSummary
 from llmserve.output.text import columns, duration
 
-__all__ = ["report"]
+__all__ = ["report", "verdict"]
 
 _ROWS = (
     ("first_token_ms", "first token, from the intended start"), ("latency_ms", "answer, from the intended start"),
@@ -22,7 +22,7 @@ def report(run: Run) -> str:
     summary = run.summary
     parts = [
         _heading(run),
-        _verdict(summary.proof),
+        verdict(summary.proof),
         _counts(summary),
         _table(summary),
         _goals(summary),
@@ -41,7 +41,8 @@ def _heading(run: Run) -> str:
     return f"{run.model} at {run.base_url}: {run.api}, {asked}, {duration(run.summary.seconds)}"
 
 
-def _verdict(proof: Proof) -> str:
+def verdict(proof: Proof) -> str:
+    """Whether to believe the run."""
     lag, late = proof.client_lag_ms, proof.schedule_lateness_ms
     if not proof.valid:
         return (
