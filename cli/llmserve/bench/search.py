@@ -97,7 +97,7 @@ def _upwards(
         levels.append(level)
         flat = 0 if level.throughput > highest * GAIN else flat + 1
         highest = max(highest, level.throughput)
-        load = min(most, load * factor)
+        load = min(most, load * (int(factor) if isinstance(load, int) else factor))
         if not level.fits or flat >= FLAT or level.load >= most or enough(load):
             return levels
 
