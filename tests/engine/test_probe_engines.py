@@ -20,7 +20,10 @@ CLOCK = (
     "transport.disconnect", "stream.closes", "stream.incremental", "transport.keepalive.stream",
     "param.n.usage", "param.n.stream", "stream.chunk.created",
 )  # fmt: skip
-"""Verdicts that depend on the clock (llama.cpp stamps each chunk anew, so a second may pass within a stream), or on which of several answers llama.cpp's slots have ready first."""
+"""Verdicts that depend on the clock, or on which of several answers llama.cpp's slots have ready first.
+
+llama.cpp stamps each chunk anew, so that a second may pass within a stream.
+"""
 
 
 @pytest.fixture(scope="module")
