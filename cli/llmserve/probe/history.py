@@ -35,7 +35,9 @@ def whole(ctx: Context, route: str, method: str = "POST") -> Iterator[Seen[Answe
     """Every 200 of ``route`` (``/chat/completions``) that came to its end and is a JSON object, no stream."""
     for made in _answered(ctx, route, method):
         answer, asked = _read(ctx, made, Answer), _json(made.request.body)
-        if isinstance(answer.data, dict) and not answer.data.get("error") and asked.get("stream") is not True:
+        sensible = bool(asked) or method != "POST"  # what comes to a broken body is for the checks of errors
+        plain = isinstance(answer.data, dict) and not answer.data.get("error") and asked.get("stream") is not True
+        if sensible and plain:
             yield Seen(answer, asked)
 
 

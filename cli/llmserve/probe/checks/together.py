@@ -39,6 +39,8 @@ def chat(ctx: Context) -> Finding:
 def _same(alone: list[int], made: list[Answer]) -> Finding:
     if any(answer.status in (429, 503) for answer in made):
         return inconclusive("the server takes fewer requests at once")
+    if len(set(alone)) < AT_ONCE:
+        return inconclusive("prompts of different lengths count the same, so they cannot be told apart")
     for answer in made:
         answer.accepted(refusal="fail")
     counts = [answer.tokens("prompt") for answer in made]
@@ -47,21 +49,22 @@ def _same(alone: list[int], made: list[Answer]) -> Finding:
 
 @check(
     "transport.together.stream", "Streams at once are not mixed up", BREAKS, needs=("stream", "usage"), alone=True,
-    requests=AT_ONCE, tokens=4 * AT_ONCE,
+    requests=2 * AT_ONCE, tokens=4 * AT_ONCE,
     expects="four streams of four ids, each with the prompt_tokens that its prompt has alone", source="shared state",
 )  # fmt: skip
 def streams(ctx: Context) -> Finding:
-    alone = [ctx.chat(prompt, tokens=2).tokens("prompt") for prompt in _prompts()]
+    alone = [ctx.chat_stream(prompt, tokens=2, usage=True) for prompt in _prompts()]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        made = list(pool.map(lambda prompt: ctx.chat_stream(prompt, tokens=2, usage=True), _prompts()))
-    for answer in made:
-        answer.streamed()
-        if len({str(dig(chunk.data, "id")) for chunk in answer.chunks}) > 1:
+        made = list(pool.map(lambda prompt: ctx.chat_stream(prompt, tokens=2, usage=True, again=1), _prompts()))
+    for before, answer in zip(alone, made, strict=True):
+        before.streamed(), answer.streamed()
+        several, usual = (len({str(dig(chunk.data, "id")) for chunk in one.chunks}) > 1 for one in (answer, before))
+        if several and not usual:
             return fail("a stream has chunks of several ids")
-    counts = [answer.usage.get("prompt_tokens") for answer in made]
-    if None in counts:
-        return inconclusive("streams count no prompt tokens (see stream.usage)")
-    return verdict(counts == alone, saw=f"prompt_tokens {counts} at once, {alone} alone")
+    counts, others = ([answer.usage.get("prompt_tokens") for answer in some] for some in (made, alone))
+    if len(set(others)) < AT_ONCE or None in others:
+        return inconclusive("streams count no prompt tokens to tell them apart by (see stream.usage)")
+    return verdict(counts == others, saw=f"prompt_tokens {counts} at once, {others} alone")
 
 
 @check(

@@ -138,16 +138,21 @@ def _one_model(change: Change) -> dict[str, Any]:
 
 
 def _grid(
-    name: str, areas: tuple[str, ...], table: Mapping[str, str], how: Callable[[Change], dict[str, Any]]
+    name: str,
+    areas: tuple[str, ...],
+    table: Mapping[str, str],
+    how: Callable[[Change], dict[str, Any]],
+    *,
+    follows: tuple[str, ...] = (),
 ) -> Iterator[Deviation]:
     for path, faults in table.items():
         for fault in faults.split():
-            yield Deviation(name=f"{name}:{path}:{fault}", areas=areas, **how(_spoilt(path, fault)))
+            yield Deviation(name=f"{name}:{path}:{fault}", areas=areas, follows=follows, **how(_spoilt(path, fault)))
 
 
 DEVIATIONS = (
     *_grid("chat", ("chat",), CHAT, body),
-    *_grid("call", ("tools",), CALLS, body),
+    *_grid("call", ("tools",), CALLS, body, follows=("chat.every.*",)),
     *_grid("logprob", ("parameters", "chat"), LOGPROBS, body),
     *_grid("chunk", ("streaming",), CHUNK, chunks),
     *_grid("call-delta", ("tools-streamed",), CALL_DELTAS, chunks),
