@@ -141,7 +141,7 @@ class Loop:
                 self._due(until)  # what was due before is sent, late or not
                 pace.end()
                 until, self._hard_end = None, now + int(drive.drain_s * 1e9)
-                self._never_sent(now + self._offset)
+                self._never_sent(now + self._offset, keep=self.pool.connecting)  # those have their connections soon
             if self._ended(now):
                 break
             self._due(now)
@@ -171,10 +171,10 @@ class Loop:
             self._backlog.work()
         self.tally.fold()
 
-    def _never_sent(self, now_ns: int) -> None:
-        """What still waits for a connection is a row all the same, for it was due."""
-        while self.pool.waiting:
-            exchange = self.pool.waiting.popleft()
+    def _never_sent(self, now_ns: int, *, keep: int = 0) -> None:
+        """What still waits for a connection is a row all the same, for it was due. The first ``keep`` wait on."""
+        while len(self.pool.waiting) > keep:
+            exchange = self.pool.waiting.pop()
             exchange.fail("interrupted", "the run ended before it could be sent", now_ns)
             self._backlog.add(exchange)
 
