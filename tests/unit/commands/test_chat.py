@@ -221,6 +221,7 @@ def test_a_server_of_this_machine(
     key.write_text("sk-local\n")
     server = SimpleNamespace(name="mine", url=fake.url, model="tiny", state="ready", key_file=str(key))
     monkeypatch.setattr("llmserve.engine.registry.running", lambda: [server])
+    paths.servers_dir().mkdir(parents=True, exist_ok=True)  # the registry is only read where there is one
     assert run(["chat", "-m", "hi"]) == 0
     assert run(["chat", "--server", "mine", "-m", "hi"]) == 0
     assert run(["chat", "--server", "other", "-m", "hi"]) == 2
