@@ -31,7 +31,7 @@ SGLANG = {
     ("host_out_of_memory", 3): ("OSError: [Errno 12] Cannot allocate memory", "MemoryError", "std::bad_alloc"),
     ("worker_killed", 6): ("Killed", "[8.1] Out of memory: Killed process 4242 (sglang::schedul) total-vm:98232kB"),
     ("disk_full", 1): (
-        "OSError: [Errno 28] No space left on device: '/root/.cache/torchinductor/x'",
+        "OSError: [Errno 28] No space left on device: '/var/cache/torchinductor/x'",
         "OSError: [Errno 122] Disk quota exceeded",
     ),
     ("limits", 1): ("OSError: [Errno 24] Too many open files: '/x'", "RuntimeError: can't start new thread"),
