@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmserve.bench import search
-from llmserve.bench.records import Proof, Serving, Spread, StageSummary
+from llmserve.bench.records import Serving, Spread, StageSummary
 from llmserve.bench.search import Level
 
 __all__ = ["ADVICE", "answers", "limit", "ms", "one_user"]
 
+FULL = 0.95  # of the KV cache
 RISE = 1.5  # of a time from one user to many: then it is what grows
 TOGETHER = 0.2
 WAITING = 0.5  # the share of the growth that is waiting for the first token, not writing
@@ -58,17 +59,15 @@ def one_user(level: Level) -> str:
 
 
 def answers(
-    levels: Sequence[Level], *, proof: Proof, serving: Serving | None, objectives: str, assumed: bool,
+    levels: Sequence[Level], *, serving: Serving | None, objectives: str, assumed: bool,
     by_rate: bool = False,
 ) -> tuple[str, ...]:  # fmt: skip
     """The sentences at the end of a search; ``objectives`` are those of the levels, as they were written."""
     ordered = sorted(levels, key=lambda one: one.load)
-    what, why = limit(ordered, proof=proof, serving=serving)
+    what, why = limit(ordered, serving=serving)
     said = [] if by_rate else [one_user(ordered[0])] if ordered[0].load == 1 else []
     said += [_capacity(ordered, objectives, assumed=assumed, by_rate=by_rate), _peak(ordered, by_rate=by_rate)]
     said += [f"What limits: {_WORDS[what]}{f' ({why})' if why else ''}.", f"Try: {ADVICE[what]}"]
-    if not proof.valid and what != "client":
-        said.insert(0, "Do not rely on these sentences: the run is INVALID, see above.")
     return tuple(filter(None, said))
 
 
@@ -102,6 +101,7 @@ def _peak(ordered: Sequence[Level], *, by_rate: bool) -> str:
     knee, good = search.knee(ordered), search.best(ordered)
     if knee is None or len(ordered) < 2:
         return ""
+    ordered = [level for level in ordered if level.valid]
     highest = max(level.throughput for level in ordered)
     said = f"The most it gave is {highest:,.0f} tokens per second; {_load(knee, by_rate=by_rate)} get"
     said += f" {knee.throughput / highest:.0%} of it"
@@ -110,19 +110,28 @@ def _peak(ordered: Sequence[Level], *, by_rate: bool) -> str:
     return f"{said} (the knee: {beyond}).{best}"
 
 
-def limit(ordered: Sequence[Level], *, proof: Proof, serving: Serving | None) -> tuple[str, str]:
+def limit(ordered: Sequence[Level], *, serving: Serving | None) -> tuple[str, str]:
     """What keeps the endpoint from serving more (a key of ADVICE), and the figures that say so."""
-    first, last = ordered[0].summary, _decisive(ordered).summary
-    if not proof.valid:
-        return "client", proof.reasons[0]
+    level = _decisive(ordered)
+    first, last = ordered[0].summary, level.summary
+    if last.proof and not last.proof.valid:
+        return "client", last.proof.reasons[0]
     if last.requests.failed > search.FAILURES * (last.requests.ok + last.requests.failed):
         return "failures", ", ".join(f"{count} × {cause}" for cause, count in last.requests.by_cause.items())
-    if serving and (serving.kv_used_max or 0) >= 0.95:
-        return "kv_cache", f"{serving.kv_used_max:.0%} used"
-    if serving and serving.queued_max:
-        running = "" if serving.running_max is None else f", at most {serving.running_max:.0f} at work"
-        return "queue", f"up to {serving.queued_max:.0f} queued{running}"
-    return _grown(first, last)
+    said = _told(level, serving) if serving else None
+    return said or _grown(first, last)
+
+
+def _told(level: Level, serving: Serving) -> tuple[str, str] | None:
+    """What the server itself said of that level's time."""
+    used, queued, running = (
+        serving.highest(name, level.began, level.ended) for name in ("kv_usage", "queued", "running")
+    )
+    if used and used >= FULL:
+        return "kv_cache", f"{used:.0%} used"
+    if queued:
+        return "queue", f"up to {queued:.0f} queued" + ("" if running is None else f", at most {running:.0f} at work")
+    return None
 
 
 def _decisive(ordered: Sequence[Level]) -> Level:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from llmserve import records
-from llmserve.bench.records import SCHEMA_VERSION, Row, Run, StageSummary
+from llmserve.bench.records import SCHEMA_VERSION, Row, Run
 
 __all__ = ["as_data", "row_data"]
 
@@ -14,10 +13,12 @@ __all__ = ["as_data", "row_data"]
 def as_data(run: Run) -> dict[str, Any]:
     """The figures at the top, as people look for them; what the run was beside them."""
     data = records.to_json(run)
-    summary = data.pop("summary")
-    return {"schema": f"bench-{SCHEMA_VERSION}", **summary, "self": summary.pop("proof"), "run": data} | {
-        "stages": [records.to_json(stage) for stage in run.summary.stages]
-    }
+    stages = [_figures(stage) for stage in data["summary"].pop("stages")]
+    return {"schema": f"bench-{SCHEMA_VERSION}", **_figures(data.pop("summary")), "stages": stages, "run": data}
+
+
+def _figures(summary: dict[str, Any]) -> dict[str, Any]:
+    return {"self" if name == "proof" else name: value for name, value in summary.items()}
 
 
 def row_data(row: Row) -> dict[str, Any]:
@@ -30,10 +31,6 @@ def row_data(row: Row) -> dict[str, Any]:
         "gaps_ms": [round(gap, 4) for gap in row.gaps_ms],
         "chunk_tokens": [round(k, 3) for k in row.chunk_tokens],
     }  # fmt: skip
-
-
-def stages(run: Run) -> Iterator[StageSummary]:
-    return iter(run.summary.stages or (run.summary,))
 
 
 def _rounded(value: float | None) -> float | None:

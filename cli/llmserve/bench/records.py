@@ -6,6 +6,7 @@ Times inside a run are seconds from its start (``Run.started``), durations are m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -248,6 +249,10 @@ class Serving:
     agrees: bool | None = None
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
+    def highest(self, name: str, start: float = -math.inf, end: float = math.inf) -> float | None:
+        """Of a series, between two times of the run in seconds."""
+        return max((value for at, value in self.series.get(name, ()) if start <= at <= end), default=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageSummary:
@@ -276,6 +281,7 @@ class StageSummary:
     goals: tuple[Goal, ...] = ()
     goodput: Goodput | None = None
     notes: tuple[str, ...] = ()
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import resource
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Bench:
         self._sampler = sampler
         self._first = 0
         self._stages = 0
+        self._anew = False  # then the server counted more than is kept here
 
     def warm_up(self) -> None:
         """Requests that are not measured; what the server counts from then on is the load."""
@@ -80,7 +82,7 @@ class Bench:
     def load(self, stage: Stage) -> StageSummary:
         """Run one stage; its figures."""
         from llmserve.bench import processes
-        from llmserve.bench.summary import summarise
+        from llmserve.bench.summary import proof_of, summarise
 
         before = len(self.loop.table)
         tallies, note = processes.load(self.loop, self.settings, stage, self._stages, self.source)
@@ -91,9 +93,11 @@ class Bench:
             else:
                 self.tallies.append(copy.deepcopy(tally))
         self.notes += [note] if note else []
+        self._anew = self._anew or bool(note)
         summary = summarise(
             self.loop.table.part(before), stage.load, goals=self.goals, percentiles=self.settings.percentiles
         )
+        summary = replace(summary, proof=proof_of(summary, tallies))
         self.summaries.append(summary)
         return summary
 
@@ -133,11 +137,19 @@ class Bench:
     def _serving(self) -> Serving | None:
         if self._sampler is None:
             return None
-        tokens, complete = 0, True
+        tokens, complete = 0, not self._anew
         for row in self.loop.table.since(self._first):
             tokens, complete = tokens + row.output_tokens, complete and row.ok and row.counted
-        base = (self.loop.base_ns - self.loop.offset_ns) / 1e9
-        return self._sampler.serving(base, tokens, complete=complete)
+        return self._sampler.serving(self._base_s, tokens, complete=complete)
+
+    @property
+    def now_s(self) -> float:
+        """Seconds on the clock of the run's rows and of what the server said."""
+        return time.monotonic() - self._base_s
+
+    @property
+    def _base_s(self) -> float:
+        return (self.loop.base_ns - self.loop.offset_ns) / 1e9
 
 
 @contextmanager

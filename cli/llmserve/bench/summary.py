@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import Any
 
 from llmserve.bench import self_proof, slo, stats
 from llmserve.bench.columns import Columns, gather
-from llmserve.bench.records import Goal, Load, Requests, Row, Spread, StageSummary, Summary, Throughput, Tokens
+from llmserve.bench.records import Goal, Load, Proof, Requests, Row, Spread, StageSummary, Summary, Throughput, Tokens
 from llmserve.bench.steady import steady_window
 from llmserve.bench.tally import Tally
 
-__all__ = ["proven", "summarise"]
+__all__ = ["proof_of", "proven", "summarise"]
 
 
 def summarise(
@@ -38,11 +39,15 @@ def proven(
     stages: Sequence[StageSummary] = (),
 ) -> Summary:  # fmt: skip
     """The figures of a whole run with the proof of the client that made them."""
-    proof = self_proof.prove(
-        tallies, chunk_gap=figures.chunk_gap_ms, tokens=figures.tokens.output + figures.tokens.lost
-    )
     fields = {name: getattr(figures, name) for name in figures.__dataclass_fields__}
-    return Summary(**{**fields, "notes": (*figures.notes, *extra_notes)}, proof=proof, stages=tuple(stages))
+    fields |= {"notes": (*figures.notes, *extra_notes), "proof": proof_of(figures, tallies)}
+    return Summary(**fields, stages=tuple(stages))
+
+
+def proof_of(figures: StageSummary, tallies: Sequence[Tally]) -> Proof:
+    """What the processes noted while these figures were made."""
+    tokens = figures.tokens.output + figures.tokens.lost
+    return self_proof.prove(tallies, chunk_gap=figures.chunk_gap_ms, tokens=tokens)
 
 
 def _requests(columns: Columns, examples: dict[str, str], resent: int) -> Requests:
@@ -65,7 +70,8 @@ def _tokens(columns: Columns) -> Tokens:
     )  # fmt: skip
 
 
-def _spreads(columns: Columns, more: Sequence[float]) -> dict[str, Spread | None]:
+def _spreads(columns: Columns, more: Sequence[float]) -> dict[str, Any]:
+    """Of each measure its Spread, or None."""
     found = {name: stats.spread(values, more=more) for name, values in columns.values.items()}
     if columns.kinds <= {"content"}:  # nothing came before the answer proper
         found["first_answer_ms"] = None

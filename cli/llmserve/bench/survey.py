@@ -54,7 +54,8 @@ def levels_of(known: Bench, quest: Quest, begin: Callable[[Stage], None] = lambd
     def measure(load: float) -> Level:
         stage = quest.stage(load, known.settings)
         begin(stage)
-        level = search.judged(load, known.load(stage))
+        at = known.now_s
+        level = search.judged(load, known.load(stage), at, known.now_s)
         last[0] = level.summary.e2e_ms.p95 / 1e3 if level.summary.e2e_ms else 0.0
         return level
 
@@ -70,26 +71,28 @@ def levels_of(known: Bench, quest: Quest, begin: Callable[[Stage], None] = lambd
 
 
 def concluded(run: Run, levels: Sequence[Level], quest: Quest, *, assumed: bool) -> Run:
-    """The run with what the search found. Its figures are those of one level: figures of mixed loads say nothing.
+    """The run with what the search found. Its figures, and their proof, are those of one level: figures of mixed loads
+    say nothing.
 
     That level is the highest within the objectives, else the lowest that was tried.
     """
     shown = search.most_that_fits(levels) or min(levels, key=lambda one: one.load)
     written = ", ".join(goal.text for goal in shown.summary.goals)
     said = advice.answers(
-        levels, proof=run.summary.proof, serving=run.serving, objectives=written, assumed=assumed,
+        levels, serving=run.serving, objectives=written, assumed=assumed,
         by_rate=quest.by_rate,
     )  # fmt: skip
     figures = {name: getattr(shown.summary, name) for name in StageSummary.__dataclass_fields__}
     figures["notes"] = tuple(dict.fromkeys((*shown.summary.notes, *run.summary.notes)))
-    summary = Summary(**figures, proof=run.summary.proof, stages=tuple(level.summary for level in levels))
+    figures["proof"] = shown.summary.proof or run.summary.proof
+    summary = Summary(**figures, stages=tuple(level.summary for level in levels))
     return replace(run, summary=summary, answers=said, search=_found(levels, run, quest, assumed=assumed))
 
 
 def _found(levels: Sequence[Level], run: Run, quest: Quest, *, assumed: bool) -> dict[str, Any]:
     fits, knee, good = search.most_that_fits(levels), search.knee(levels), search.best(levels)
     ordered = sorted(levels, key=lambda one: one.load)
-    limit, why = advice.limit(ordered, proof=run.summary.proof, serving=run.serving)
+    limit, why = advice.limit(ordered, serving=run.serving)
     return {
         "over": "rate" if quest.by_rate else "concurrency", "assumed_slo": assumed,
         "fits": fits.load if fits else None, "knee": knee.load if knee else None,
@@ -107,7 +110,8 @@ def _level(level: Level) -> dict[str, Any]:
         for statistic in ("p50", "p95", "p99")
     }
     return {
-        "load": level.load, "fits": level.fits, "why": level.why, "tokens_per_s": round(level.throughput, 2),
+        "load": level.load, "fits": level.fits, "why": level.why, "valid": level.valid,
+        "tokens_per_s": round(level.throughput, 2),
         "requests_per_s": figures.throughput.requests, "goodput": level.goodput, "ok": figures.requests.ok,
         "failed": figures.requests.failed, **times, "goals": [records.to_json(goal) for goal in figures.goals],
     }  # fmt: skip

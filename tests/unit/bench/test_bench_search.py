@@ -31,6 +31,10 @@ def _summary(
     )  # fmt: skip
 
 
+def _told(**series: list[tuple[float, float]]) -> Serving:
+    return Serving(kind="x", series=series)
+
+
 def _server(slots: int, tried: list[float]) -> Callable[[float], Level]:
     """100 tokens per second for each of ``slots``; who has none waits for an answer of one second."""
 
@@ -76,8 +80,9 @@ def test_a_rate_that_is_too_high_at_once_is_lowered() -> None:
 @pytest.mark.parametrize(
     ("last", "serving", "what"),
     [
-        (_summary(64, speed=800, ttft=3000), Serving(kind="x", queued_max=56, running_max=8), "queue"),
-        (_summary(64, speed=800, ttft=3000), Serving(kind="x", kv_used_max=0.99, queued_max=5), "kv_cache"),
+        (_summary(64, speed=800, ttft=3000), _told(queued=[(2, 9), (12, 56)], running=[(12, 8)]), "queue"),
+        (_summary(64, speed=800, ttft=3000), _told(kv_usage=[(12, 0.99)], queued=[(12, 5)]), "kv_cache"),
+        (_summary(64, speed=800, ttft=400), _told(kv_usage=[(31, 0.99)], queued=[(5, 5)]), "prefill"),
         (_summary(64, speed=800, ttft=3000), None, "queue"),
         (_summary(64, speed=800, ttft=400), None, "prefill"),
         (_summary(64, speed=800, ttft=55, tpot=80.0), None, "decode"),
@@ -86,14 +91,33 @@ def test_a_rate_that_is_too_high_at_once_is_lowered() -> None:
     ],
 )
 def test_what_limits(last: StageSummary, serving: Serving | None, what: str) -> None:
-    levels = [search.judged(1, _summary(1, speed=100, ttft=50)), search.judged(64, last)]
-    assert advice.limit(levels, proof=Proof(valid=True), serving=serving)[0] == what
-    assert advice.limit(levels, proof=Proof(valid=False, reasons=("late",)), serving=serving) == ("client", "late")
+    levels = [search.judged(1, _summary(1, speed=100, ttft=50), 0, 10), search.judged(64, last, 10, 20)]
+    assert advice.limit(levels, serving=serving)[0] == what
+
+
+def test_a_level_at_which_the_client_was_too_slow_says_nothing_of_the_server() -> None:
+    slow = dataclasses.replace(_summary(64, speed=9000, ttft=55), proof=Proof(valid=False, reasons=("late",)))
+    levels = [search.judged(1, _summary(1, speed=100, ttft=50)), search.judged(8, _summary(8, speed=800, ttft=55))]
+    levels.append(search.judged(64, slow))
+    assert [level.fits for level in levels] == [True, True, False]
+    assert advice.limit(levels, serving=_told(queued=[(5, 5)])) == ("client", "late")
+    said = advice.answers(levels, serving=None, objectives="ttft:p95<2s", assumed=True)
+    assert (
+        "serves 8 users at a time, 800 tokens per second together; at 64, INVALID: the client was too slow" in said[1]
+    )
+    assert "The most it gave is 800 tokens per second" in said[2]
+
+
+def test_what_a_server_says_of_another_level_is_not_held_against_it() -> None:
+    levels = [search.judged(1, _summary(1, speed=100, ttft=50), 0, 10)]
+    levels.append(search.judged(8, _summary(8, speed=800, ttft=3000), 10, 20))
+    levels.append(search.judged(64, _summary(64, speed=800, ttft=9000), 20, 30))
+    assert advice.limit(levels, serving=_told(kv_usage=[(25, 0.99)]))[0] != "kv_cache"
 
 
 def test_the_sentences_say_speed_capacity_limit_and_what_to_try() -> None:
     levels = search.explore(_server(8, []), start=1, most=1024, whole=True)
-    said = advice.answers(levels, proof=Proof(valid=True), serving=None, objectives="ttft:p95<2s", assumed=True)
+    said = advice.answers(levels, serving=None, objectives="ttft:p95<2s", assumed=True)
     assert said[0] == (
         "One user alone waits 50 ms for the first token, then gets 100 tokens per second; "
         "an answer of 100 tokens takes 1.0 s (medians)."
