@@ -329,8 +329,14 @@ def _limit(asked: dict[str, Any]) -> int:
 
 def _prompt(asked: dict[str, Any]) -> int:
     said = asked.get("prompt") or asked.get("input") or asked.get("messages") or ""
-    texts = [said] if isinstance(said, str) else [message["content"] for message in said]
+    contents = [said] if isinstance(said, str) else [message["content"] for message in said]
+    texts = [_text(content) for content in contents]
     return OVERHEAD + sum(len(text.split()) for text in texts)
+
+
+def _text(content: str | list[dict[str, Any]]) -> str:
+    """Of a message whose content may be parts."""
+    return content if isinstance(content, str) else " ".join(str(part.get("text", "")) for part in content)
 
 
 def _options(model: str) -> dict[str, str]:
