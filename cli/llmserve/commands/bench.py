@@ -163,6 +163,7 @@ def bench(
 
     from llmserve.bench import session
     from llmserve.bench.cost import Prices
+    from llmserve.bench.facts import without_secrets
     from llmserve.bench.files import Files
     from llmserve.bench.survey import Quest
 
@@ -184,6 +185,8 @@ def bench(
         ),
     )  # fmt: skip
     shown = {name: value for name, value in ctx.params.items() if name not in _UNSHOWN and value is not None}
+    if extra:
+        shown["extra"] = without_secrets(_object(extra))
     return session.run(endpoint, settings, output=ctx.obj, shown=shown, wishes=wishes)
 
 

@@ -43,9 +43,19 @@ def _levels(levels: Sequence[Level], *, by_rate: bool) -> str:
         times = (figures.ttft_ms, figures.tpot_ms, figures.e2e_ms)
         shown = [ms(spread.p95) if spread else "–" for spread in times]
         good = f"{level.goodput:.2f}" if figures.goodput else "–"
-        rows.append([f"{level.load:.3g}", f"{level.throughput:,.0f}", *shown, good, "yes" if level.fits else level.why])
+        rows.append([f"{level.load:.3g}", f"{level.throughput:,.0f}", *shown, good, _within(level)])
     first = "per second" if by_rate else "users"
-    return columns([first, "tokens/s", "TTFT p95", "TPOT p95", "answer p95", "goodput/s", "within"], rows)
+    table = columns([first, "tokens/s", "TTFT p95", "TPOT p95", "answer p95", "goodput/s", "within"], rows)
+    return table if all(level.valid for level in levels) else f"{table}\n* INVALID: the client was too slow there."
+
+
+def _within(level: Level) -> str:
+    """In few letters, for a narrow terminal: the sentences say more."""
+    missed = [f"{goal.metric}:{goal.statistic}" for goal in level.summary.goals if not goal.met]
+    mark = "" if level.valid else "*"
+    if level.fits:
+        return f"yes{mark}"
+    return f"no: {missed[0] if level.why.startswith('missed') else level.why.split(':')[0]}{mark}"
 
 
 def wrapped(sentence: str) -> str:

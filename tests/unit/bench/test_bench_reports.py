@@ -84,7 +84,7 @@ def test_results_of_other_tools_are_read(capsys: Capture) -> None:
     assert (theirs.tool, theirs.load, theirs.figures["requests_ok"]) == ("vllm bench serve", "4 at a time", 12)
     assert theirs.figures["requests_failed"] == 0
     assert theirs.figures["ttft_ms_p50"] > 0
-    for name, tool in (("sglang-0.5.23", "sglang.benchmark.serving"), ("sglang-rust-0.5.23", "sglang.benchmark")):
+    for name, tool in (("sglang-0.5.23", "sglang.benchmark.serving"), ("sglang-rust-0.5.23", "sglang.benchmark, Rust")):
         (other,) = read(RECORDED / f"{name}.jsonl")
         assert other.tool.startswith(tool)
         assert other.figures["output_tokens"] == 192
