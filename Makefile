@@ -40,7 +40,7 @@ test-engine: $(SGLANG_READY) ## Run the tests against real engines
 test-servers: $(SGLANG_READY) ## Run servers under every signal, full disks, damaged records, races; count the cases
 	@LLMSERVE_TEST_ALL_ENGINES=1 $(BIN)/python -m pytest tests/servers
 
-test-signals: $(SGLANG_READY) ## Run every signal to every process in every phase, on both engines; takes an hour
+test-signals: $(SGLANG_READY) ## Run every signal to every process in every phase, on both engines; takes half an hour or more
 	@LLMSERVE_TEST_ALL_ENGINES=1 LLMSERVE_TEST_ALL_SIGNALS=1 $(BIN)/python -m pytest tests/servers/test_signals.py tests/servers/test_signals_sglang.py
 
 cycles: $(READY) ## Start and stop a server a hundred times: nothing may stay behind

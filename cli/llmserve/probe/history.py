@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmserve.probe.answer import Answer
-from llmserve.probe.check import Finding, fail, inconclusive, ok
+from llmserve.probe.check import Finding, fail, inconclusive, ok, verdict
 from llmserve.probe.context import Context
 from llmserve.probe.dig import as_dict
 from llmserve.probe.exchange import Exchange
 from llmserve.probe.stream import StreamAnswer
 from llmserve.probe.strict_json import lenient
 
-__all__ = ["Seen", "first_wrong", "streamed", "whole"]
+__all__ = ["Seen", "first_wrong", "own_ids", "streamed", "whole"]
 
 A = TypeVar("A", bound=Answer)
 
@@ -82,6 +82,15 @@ def first_wrong(ctx: Context, seen: Iterable[Seen[A]], wrong: Callable[[Seen[A]]
     for made, _ in faults[:2]:
         ctx.note(made)
     return fail(f"{len(faults)} of {count}; the first: {faults[0][1]}")
+
+
+def own_ids(seen: Iterable[Seen[A]]) -> Finding:
+    """Fails where two answers have one id."""
+    found = [one.answer.data.get("id") for one in seen]
+    names = [one for one in found if isinstance(one, str) and one]
+    if not names:
+        return inconclusive("no answer has an id")
+    return verdict(len(set(names)) == len(names), saw=f"{len(set(names))} ids for {len(names)} answers")
 
 
 def _json(body: bytes) -> dict[str, Any]:

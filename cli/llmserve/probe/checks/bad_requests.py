@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmserve.probe.answer import Answer
 from llmserve.probe.check import (
     COSMETIC,
     FEATURE,
+    Ended,
     Finding,
     fail,
     in_area,
@@ -14,13 +16,12 @@ from llmserve.probe.check import (
     ok,
     verdict,
 )
+from llmserve.probe.checks.models import NOBODY
 from llmserve.probe.context import OMIT, Context
 from llmserve.probe.dig import MISSING, dig, short
 from llmserve.probe.judging import refused
 
 check = in_area("errors", needs=("chat",))
-
-NOBODY = "no-such-model-llmserve-probe"
 
 
 @check(
@@ -166,9 +167,7 @@ format_unknown = _value("response_format.type", "response_format", {"type": "sou
     expects="error.param, or the message, names temperature", source="spec Error.param",
 )  # fmt: skip
 def param_named(ctx: Context) -> Finding:
-    answer = ctx.chat(temperature="hot")
-    if not answer.is_refused or not answer.has_envelope:
-        return inconclusive("a wrong temperature is not refused in the envelope")
+    answer = _hot(ctx)
     named = "temperature" in str(answer.error.get("param")) or "temperature" in str(answer.error.get("message"))
     return verdict(named, saw=answer.said)
 
@@ -178,8 +177,14 @@ def param_named(ctx: Context) -> Finding:
     expects="error.param 'temperature'", source="spec Error.param; forms mark the field by it",
 )  # fmt: skip
 def param_field(ctx: Context) -> Finding:
-    answer = ctx.chat(temperature="hot")
-    if not answer.is_refused or not answer.has_envelope:
-        return inconclusive("a wrong temperature is not refused in the envelope")
+    answer = _hot(ctx)
     found = answer.error.get("param")
     return verdict("temperature" in str(found), saw=f"param {short(repr(found), 60)}")
+
+
+def _hot(ctx: Context) -> Answer:
+    """The refusal of a temperature that is a word."""
+    answer = ctx.chat(temperature="hot")
+    if not answer.is_refused or not answer.has_envelope:
+        raise Ended(inconclusive("a wrong temperature is not refused in the envelope"))
+    return answer

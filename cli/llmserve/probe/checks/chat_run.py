@@ -7,10 +7,10 @@ from collections import defaultdict
 from typing import Any
 
 from llmserve.probe.answer import Answer
-from llmserve.probe.check import BREAKS, COSMETIC, FEATURE, Finding, fail, in_area, inconclusive, ok, verdict
+from llmserve.probe.check import BREAKS, COSMETIC, FEATURE, Finding, fail, in_area, inconclusive, ok
 from llmserve.probe.context import Context
 from llmserve.probe.dig import as_dict, as_list, dig, is_count, is_number, short
-from llmserve.probe.history import Seen, first_wrong, streamed, whole
+from llmserve.probe.history import Seen, first_wrong, own_ids, streamed, whole
 from llmserve.probe.shape import misfit
 from llmserve.probe.shapes import CHAT
 
@@ -133,11 +133,7 @@ def _ends_wrong(seen: Seen[Answer]) -> str:
     expects="an id for each", source="spec: a unique identifier",
 )  # fmt: skip
 def ids(ctx: Context) -> Finding:
-    found = [seen.answer.data.get("id") for seen in whole(ctx, ROUTE)]
-    names = [one for one in found if isinstance(one, str) and one]
-    if not names:
-        return inconclusive("no answer has an id")
-    return verdict(len(set(names)) == len(names), saw=f"{len(set(names))} ids for {len(names)} answers")
+    return own_ids(whole(ctx, ROUTE))
 
 
 @check(

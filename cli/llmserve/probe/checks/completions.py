@@ -6,6 +6,7 @@ from typing import Any
 
 from llmserve.probe.answer import Answer
 from llmserve.probe.check import COSMETIC, FEATURE, Finding, fail, ignored, in_area, inconclusive, ok, verdict
+from llmserve.probe.checks.models import NOBODY
 from llmserve.probe.context import Context
 from llmserve.probe.dig import as_dict, as_list, is_count, short
 from llmserve.probe.needs import need, route_missing
@@ -232,7 +233,7 @@ def seed(ctx: Context) -> Finding:
     expects="404 in the envelope", source="spec; another model's text under a wrong name",
 )  # fmt: skip
 def unknown_model(ctx: Context) -> Finding:
-    return must_refuse(ctx.completion(tokens=1, model="no-such-model-llmserve-probe"), "an unknown model")
+    return must_refuse(ctx.completion(tokens=1, model=NOBODY), "an unknown model")
 
 
 @check(

@@ -24,7 +24,6 @@ from llmserve.probe.needs import need
 
 check = in_area("errors", needs=("chat",))
 
-NOBODY = "no-such-model-llmserve-probe"
 _LEAKS = re.compile(
     r"Traceback \(most recent|File \"/|/[a-z0-9_./-]+\.(?:py|go|js|ts|rs|cpp|java):\d|"
     r"(?:/usr/|/home/|/opt/|/root/|/app/|site-packages)\S*|<class '|\bat 0x[0-9a-f]{6,}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llmserve.probe.answer import Answer
-from llmserve.probe.check import BREAKS, COSMETIC, FEATURE, Finding, in_area, inconclusive, verdict
+from llmserve.probe.check import BREAKS, COSMETIC, FEATURE, Finding, in_area
 from llmserve.probe.checks.responses import ANSWER, MESSAGE
 from llmserve.probe.context import Context
 from llmserve.probe.dig import as_list, dig, is_count, is_int, short
-from llmserve.probe.history import Seen, first_wrong, streamed, whole
+from llmserve.probe.history import Seen, first_wrong, own_ids, streamed, whole
 from llmserve.probe.shape import misfit
 from llmserve.probe.stream import StreamAnswer
 
@@ -71,11 +71,7 @@ def status(ctx: Context) -> Finding:
     expects="an id for each", source="spec: a unique identifier; previous_response_id names one",
 )  # fmt: skip
 def ids(ctx: Context) -> Finding:
-    found = [seen.answer.data.get("id") for seen in whole(ctx, ROUTE)]
-    names = [one for one in found if isinstance(one, str) and one]
-    if not names:
-        return inconclusive("no answer has an id")
-    return verdict(len(set(names)) == len(names), saw=f"{len(set(names))} ids for {len(names)} answers")
+    return own_ids(whole(ctx, ROUTE))
 
 
 @check(
