@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-# A shell without job control lets what it starts in the background ignore Ctrl-C, and so would every process that a
-# test starts, and interrupts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell without job control lets what it starts in the background ignore Ctrl-C, and nohup lets it ignore a terminal
+# that closes. So would every process that a test starts, and signals.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
