@@ -67,7 +67,11 @@ def test_a_port_in_use_is_said_with_its_owner_before_anything_is_loaded(cli: Cli
 
 
 def test_what_does_not_fit_is_refused_with_the_missing_gib(cli: Cli) -> None:
-    refused(cli, "tiny", "--concurrency", "999999999", code=3, says=r"[\d.]+ GiB more than is free")
+    refused(cli, "tiny", "--reserve", "4TiB", code=3, says=r"[\d.]+ GiB are missing")
+
+
+def test_more_requests_than_the_engine_can_answer_are_refused(cli: Cli) -> None:
+    refused(cli, "tiny", "--concurrency", "999999999", code=2, says="at most 256 requests at a time")
 
 
 def test_a_missing_engine_is_said_with_the_command_that_installs_it(cli: Cli) -> None:
