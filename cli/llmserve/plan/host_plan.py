@@ -151,9 +151,10 @@ def _budget(model: Model, machine: Machine, goal: Goal, needs: list[Share]) -> B
     budget = Budget(machine.ram_available_bytes, (weights, kept, *needs))
     if budget.left > 0:
         return budget
+    parts = " and ".join(f"{share.name} ({gib(share.size_bytes)})" for share in (weights, kept))
     raise DoesNotFitError(
-        f"{model.name} needs {gib(budget.free - budget.left)} of RAM for weights ({gib(model.weight_bytes)}) and "
-        f"overhead; {gib(budget.free)} are free, {gib(-budget.left)} are missing.",
+        f"{model.name} needs {gib(budget.free - budget.left)} of RAM, {parts} among it; {gib(budget.free)} are free, "
+        f"{gib(-budget.left)} are missing.",
         hint="Use a smaller model (`llmserve models`) or free some memory (`llmserve doctor` shows who holds it).",
         data={"missing_bytes": -budget.left, "weight_bytes": model.weight_bytes, "free_bytes": budget.free},
     )
