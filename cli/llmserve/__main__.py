@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from llmserve import __version__
@@ -12,6 +13,7 @@ def main() -> int:
     if args in (["--version"], ["-V"]):  # answered before Typer is imported: scripts ask this often
         print(f"llmserve {__version__}")
         return 0
+    gc.set_threshold(20_000)  # what start-up makes stays: looking through it every 700 objects finds nothing
     try:
         from llmserve.app import run
 

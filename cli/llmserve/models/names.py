@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 
 from llmserve.models.model import Format
-from llmserve.models.recipes import Recipe, catalogue, named, normal
+from llmserve.models.recipes import Recipe, catalogue, mentioning, named, normal
 
 __all__ = ["find", "hint", "nearest", "normal", "spellings"]
 
@@ -16,14 +16,13 @@ def find(name: str) -> tuple[Recipe, Format | None] | None:
     The second item is set where the name stands for one format alone: a GGUF repository, or ``NAME-gguf``.
     """
     exact = named(name)  # one file to read instead of all
-    return (exact, None) if exact else spellings().get(normal(name))
+    return (exact, None) if exact else spellings(mentioning(name)).get(normal(name))
 
 
-@cache
-def spellings() -> dict[str, tuple[Recipe, Format | None]]:
-    """Every normalised name under which a recipe is found."""
+def spellings(among: Iterable[Recipe]) -> dict[str, tuple[Recipe, Format | None]]:
+    """Every normalised name under which one of the recipes is found."""
     found: dict[str, tuple[Recipe, Format | None]] = {}
-    for recipe in catalogue():
+    for recipe in among:
         short = [repo.rsplit("/", 1)[-1] for repo in recipe.repos if not repo.lower().endswith("gguf")]
         for name in (recipe.name, f"{recipe.name}-instruct", *recipe.aliases, *short):
             found[normal(name)] = (recipe, None)

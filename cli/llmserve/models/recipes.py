@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import cycle, islice
@@ -22,6 +22,7 @@ GB = 1_000_000_000
 
 _IGNORED = str.maketrans("", "", "-_. ")
 _CONFIG = "\n[config"
+_REPO = re.compile(r'^repo = "([^"]+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,23 @@ def catalogue() -> tuple[Recipe, ...]:
     return tuple(sorted(map(_load, _files().values()), key=_order))
 
 
+def mentioning(name: str) -> tuple[Recipe, ...]:
+    """The recipes with ``name`` somewhere in their files, however it is spelt. Reads all of them, and parses those."""
+    stem = normal(name).removesuffix("gguf").removesuffix("instruct")
+    return tuple(sorted((_load(path) for path in _files().values() if stem in normal(_text(path))), key=_order))
+
+
+def within(words: str) -> tuple[Recipe, ...]:
+    """The recipes of which a name or a repository stands in ``words`` (:func:`spaced`, with a dash at both ends)."""
+    fitting = (path for path in _files().values() if any(f"-{spaced(name)}-" in words for name in _names(path)))
+    return tuple(sorted(map(_load, fitting), key=_order))
+
+
+def spaced(name: str) -> str:
+    """``Qwen/Qwen3_8B-Instruct`` as ``qwen3-8b-instruct``: words with one separator; dots count as letters."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.rsplit("/", 1)[-1].lower())
+
+
 def named(name: str) -> Recipe | None:
     """The recipe of exactly this name, however it is spelt. Reads its file alone."""
     path = _files().get(normal(name))
@@ -113,71 +131,6 @@ def named(name: str) -> Recipe | None:
 def ranked() -> list[Recipe]:
     """The recipes that may be chosen for a user who named none, the best first."""
     return sorted((recipe for recipe in catalogue() if recipe.rank), key=lambda recipe: recipe.rank)
-
-
-def relative(architecture: str, model_type: str, base_models: Sequence[str], name: str) -> Recipe | None:
-    """The recipe of the model that an unknown one was made from: its parsers and sampling hold for both.
-
-    ``base_models`` are repositories as a model card names them, the nearest first; ``name`` is the model's own. Names
-    that hold a known model's are taken next (``my-qwen3-8b-v2``), then architectures that one family alone has. A
-    recipe of another architecture is no relative. Asks no network.
-    """
-    names = [*base_models, name]
-    found = (_by_repo(given) or _within(given) for given in names)
-    fitting = (recipe for recipe in found if recipe and _same(recipe, architecture, model_type))
-    return next(fitting, None) or named(_FAMILIES.get(model_type, "") or "-")
-
-
-_FAMILIES = {
-    "deepseek_v32": "deepseek-v3.2", "gemma3": "gemma-3-12b", "gemma3_text": "gemma-3-1b", "gemma4": "gemma-4-31b",
-    "glm4_moe": "glm-4.5-air", "glm_moe_dsa": "glm-5", "gpt_oss": "gpt-oss-20b", "kimi_k2": "kimi-k2",
-    "kimi_k25": "kimi-k2.5", "llama4": "llama-4-scout", "qwen3": "qwen3-8b", "qwen3_5": "qwen3.5-27b",
-    "qwen3_5_moe": "qwen3.5-35b-a3b", "qwen3_moe": "qwen3-30b-a3b", "qwen3_next": "qwen3-next-80b-a3b",
-    "qwen3_vl": "qwen3-vl-8b", "qwen3_vl_moe": "qwen3-vl-30b-a3b",
-}  # fmt: skip
-"""Who speaks for a ``model_type`` that only one family has, by the name of a recipe."""
-
-
-def _by_repo(repo: str) -> Recipe | None:
-    wanted = normal(repo)
-    for recipe in catalogue():
-        known = (*recipe.repos, *(variant.repo for variant in recipe.variants), *recipe.aliases, recipe.ungated)
-        if any(name and normal(name) == wanted for name in known):
-            return recipe
-    return None
-
-
-def _within(name: str) -> Recipe | None:
-    """The recipe whose name stands in ``name`` as whole words; the longest such."""
-    words = _words(name.rsplit("/", 1)[-1])
-    found = [(len(spelling), recipe) for spelling, recipe in _distinctive() if f"-{spelling}-" in f"-{words}-"]
-    return max(found, key=lambda item: item[0])[1] if found else None
-
-
-def _distinctive() -> Iterator[tuple[str, Recipe]]:
-    """Names that say the size or the version, which a family's plain alias (``kimi``) does not."""
-    for recipe in catalogue():
-        short = (repo.rsplit("/", 1)[-1] for repo in recipe.repos if "gguf" not in repo.lower())
-        for name in (recipe.name, *short):
-            if re.search(r"\d", name):
-                yield _words(name), recipe
-
-
-def _words(name: str) -> str:
-    """``Qwen3_8B-Instruct`` as ``qwen3-8b-instruct``: words with one separator; dots count as letters."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower())
-
-
-def _same(recipe: Recipe, architecture: str, model_type: str) -> bool:
-    config = recipe.config
-    if config is None or not (architecture or model_type):
-        return True
-    return architecture in config["architectures"] or model_type in (config["model_type"], *_inner_type(config))
-
-
-def _inner_type(config: Mapping[str, Any]) -> list[str]:
-    inner = config.get("text_config")
-    return [inner["model_type"]] if inner and "model_type" in inner else []
 
 
 @cache
@@ -190,10 +143,19 @@ def _order(recipe: Recipe) -> tuple[bool, str, int, str]:
     return recipe.task != "generate", recipe.family, recipe.sources[0].size_bytes or 0, recipe.name
 
 
+def _names(path: Path) -> list[str]:
+    return [path.stem, *_REPO.findall(_text(path))]
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 @cache
 def _load(path: Path) -> Recipe:
     try:
-        head, mark, config = path.read_text(encoding="utf-8").partition(_CONFIG)
+        head, mark, config = _text(path).partition(_CONFIG)
         return _recipe(tomllib.loads(head), mark + config)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path.name} is not a recipe: {error}") from error

@@ -12,7 +12,8 @@ from llmserve.errors import LlmserveError, NeedsAccessError, UsageError
 from llmserve.models import describe, names, resolve
 from llmserve.models.hub import access, login
 from llmserve.models.hub.api import Hub
-from llmserve.models.recipes import catalogue, relative
+from llmserve.models.kinship import relative
+from llmserve.models.recipes import catalogue
 from tests.fakes.hub import FakeHub, Repo
 from tests.fakes.scripted import Answer, Request, about, scripted
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from llmserve import paths
-from llmserve.models import architecture, names, recipes
+from llmserve.models import architecture, kinship, names, recipes
+from llmserve.models.kinship import relative
 from llmserve.models.parameters import tensor_groups
-from llmserve.models.recipes import GB, Recipe, catalogue, relative
+from llmserve.models.recipes import GB, Recipe, catalogue
 from llmserve.models.variants import fits
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "sglang-parsers.json"
@@ -51,6 +52,23 @@ def test_the_promised_models_are_there() -> None:
     } <= {recipe.name for recipe in catalogue()}  # fmt: skip
 
 
+def test_every_spelling_is_found_without_parsing_all_files() -> None:
+    for spelling, found in names.spellings(catalogue()).items():
+        assert names.find(spelling) == found, spelling
+
+
+def test_relatives_are_found_without_parsing_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By each repository, variant and name that a fine-tune may be called after."""
+    known = [(*one.repos, *(variant.repo for variant in one.variants), one.ungated, one.name) for one in catalogue()]
+    origins = sorted({name for names_of_one in known for name in names_of_one if name})
+    made = [([origin], "") for origin in origins] + [([], f"my-{origin.rsplit('/', 1)[-1]}_v2") for origin in origins]
+    quick = [relative("", "", base, name) for base, name in made]
+    monkeypatch.setattr(kinship, "mentioning", lambda _name: catalogue())
+    monkeypatch.setattr(kinship, "within", lambda _words: catalogue())
+    assert quick == [relative("", "", base, name) for base, name in made]
+    assert sum(found is not None for found in quick) > len(origins)
+
+
 def test_no_spelling_belongs_to_two_models() -> None:
     owners: dict[str, set[str]] = {}
     for recipe in catalogue():
@@ -69,7 +87,7 @@ def every_spelling_finds_its_model(recipe: Recipe) -> None:
 
 
 def a_name_is_found_as_the_whole_catalogue_would_find_it(recipe: Recipe) -> None:
-    assert names.find(recipe.name) == names.spellings()[names.normal(recipe.name)]
+    assert names.find(recipe.name) == names.spellings(catalogue())[names.normal(recipe.name)]
 
 
 def values_are_of_their_types(recipe: Recipe) -> None:
@@ -294,7 +312,7 @@ def test_relatives(architecture: str, kind: str, bases: list[str], name: str, ex
 
 
 def test_the_speakers_of_families_exist() -> None:
-    for kind, name in recipes._FAMILIES.items():
+    for kind, name in kinship._FAMILIES.items():
         found = recipes.named(name)
         assert found is not None
         assert found.config is not None
