@@ -15,7 +15,7 @@ from llmserve.models import architecture, assembly, builtin, files, kinship, uns
 from llmserve.models.architecture import Architecture
 from llmserve.models.builtin import spec
 from llmserve.models.files import Files, Folder
-from llmserve.models.headers import checkpoint, gguf, table
+from llmserve.models.headers import checkpoint, table
 from llmserve.models.headers.ahead import Ahead
 from llmserve.models.headers.blob import Blob, LocalBlob, broken
 from llmserve.models.headers.table import Table, Tensor
@@ -145,6 +145,8 @@ def _safetensors(
 
 
 def _gguf(candidate: Candidate, source: Source, blobs: Sequence[Blob], *, at_once: int = 0) -> Model:
+    from llmserve.models.headers import gguf  # most plans are for safetensors
+
     with Ahead(at_once) as ahead:
         begun = [ahead.start(partial(gguf.read_header, blob), again=False) for blob in blobs]
         headers = [header() for header in begun]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import re
@@ -101,6 +100,8 @@ def _cache_file(environment: Environment) -> Path | None:
     package = _package(environment)
     if package is None:
         return None
+    import hashlib  # loads OpenSSL, which plans for the release that is known do without
+
     sources = (package / "srt" / "server_args.py", *(package / "srt" / "arg_groups").rglob("*.py"))
     with contextlib.suppress(OSError):
         newest = max(path.stat().st_mtime_ns for path in sources)

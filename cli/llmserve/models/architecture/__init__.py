@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmserve.models.architecture.config import from_config
-from llmserve.models.architecture.gguf_metadata import from_gguf
 from llmserve.models.architecture.shape import Architecture
+
+if TYPE_CHECKING:
+    from llmserve.models.headers.gguf import Header
+
+
+def from_gguf(header: Header, where: str) -> Architecture:
+    """See :func:`llmserve.models.architecture.gguf_metadata.from_gguf`, which most plans need not import."""
+    from llmserve.models.architecture import gguf_metadata
+
+    return gguf_metadata.from_gguf(header, where)
+
 
 __all__ = ["Architecture", "from_config", "from_gguf"]
