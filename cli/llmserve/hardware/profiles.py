@@ -92,7 +92,10 @@ def _parse(path: Path) -> Machine:
         raise FileNotFoundError(2, "there is no such file" if not path.exists() else "it is not a file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("it is too large to be a machine profile")
-    machine = from_json(Machine, json.loads(path.read_text(encoding="utf-8")))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(data, dict) and (said := data.get("format", FORMAT)) != FORMAT:
+        raise ValueError(f"its format is {said!r}, and this llmserve knows {FORMAT} alone")
+    machine = from_json(Machine, data)
     if problem := next(problems(machine), None):
         raise ValueError(problem)
     return machine

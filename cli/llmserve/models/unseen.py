@@ -11,6 +11,7 @@ from llmserve.models.architecture import Architecture
 from llmserve.models.files import INDEX, Files
 from llmserve.models.headers import table
 from llmserve.models.headers.blob import broken
+from llmserve.models.headers.checkpoint import has_own_head
 from llmserve.models.layers import StateLayers
 from llmserve.models.model import Candidate, Model, Source
 from llmserve.models.tensors import TensorGroup
@@ -38,6 +39,8 @@ def from_folder(candidate: Candidate, source: Source, here: Files) -> Model:
     shape = architecture.from_config(config, place)
     if index and shape.familiar:
         table.check_layers(index, here.where, layers=shape.layers)
+        if has_own_head(here, config, shape):
+            table.check_head(index, here.where)
     _check(config, shape, place)
     tensors = _scaled(
         parameters.tensor_groups(config, shape), _total(here), anyhow=not (shape.familiar or shape.quantization)

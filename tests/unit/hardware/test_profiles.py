@@ -167,8 +167,13 @@ def test_folders_missing_and_oversized_files_are_refused(tmp_path: Path) -> None
 
 def test_a_newer_versions_fields_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
-    path.write_text(edited(format=9, quantum_bits=3))
+    path.write_text(edited(quantum_bits=3))
     assert load(path) == load("h100x2")
+
+
+@pytest.mark.parametrize("said", [99, 0, "1", None, [1]])
+def test_a_file_of_another_format_is_refused(said: Any, tmp_path: Path) -> None:
+    assert "knows 1 alone" in refusal(tmp_path / "m.json", edited(format=said))
 
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:

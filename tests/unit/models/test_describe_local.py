@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,41 @@ def test_a_checkpoint_without_its_last_layers(tmp_path: Path) -> None:
     weights = safetensors({"model.layers.7.mlp.up_proj.weight": ("BF16", (4, 8))})
     path = write_folder(tmp_path / "m", files={"model.safetensors": weights})
     assert "says 32 layers, and the weights end with layer 8" in broken(path).message
+
+
+SMALL = LLAMA | {"num_hidden_layers": 1, "vocab_size": 16, "hidden_size": 8, "tie_word_embeddings": False}
+NAMES = ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "model.norm.weight")
+
+
+def small(folder: Path, names: Iterable[str] = NAMES, files: dict[str, bytes] | None = None, **config: Any) -> Path:
+    weights = safetensors(dict.fromkeys(names, ("BF16", (16, 8))))
+    return write_folder(folder, config=SMALL | config, files={"model.safetensors": weights, **(files or {})})
+
+
+def test_a_model_without_the_output_layer_that_it_says_it_has(tmp_path: Path) -> None:
+    """SGLang starts with it all the same, and answers from memory that nobody has written to."""
+    assert "there is no lm_head" in broken(small(tmp_path / "m")).message
+    assert "there is no lm_head" in broken(small(tmp_path / "m", (*NAMES, "model.layers.0.lm_head.weight"))).message
+    assert read(small(tmp_path / "m", (*NAMES, "lm_head.weight"))).weight_bytes == 4 * 16 * 8 * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "config"),
+    [
+        pytest.param(NAMES, {"tie_word_embeddings": True}, id="the embedding serves twice"),
+        pytest.param(NAMES, {"tie_word_embeddings": None}, id="not said"),
+        pytest.param(NAMES, {"architectures": ["LlamaModel"]}, id="no language model"),
+        pytest.param(NAMES, {"architectures": ["LlamaForSequenceClassification"]}, id="a reward model"),
+        pytest.param([name.removeprefix("model.") for name in NAMES], {}, id="saved as an embedder"),
+        pytest.param((*NAMES, "lm_head.qweight"), {}, id="a quantised output layer"),
+    ],
+)
+def test_models_may_have_no_output_layer(names: Iterable[str], config: dict[str, Any], tmp_path: Path) -> None:
+    assert read(small(tmp_path / "m", names, **config)).architecture
+
+
+def test_sentence_transformers_have_no_output_layer(tmp_path: Path) -> None:
+    assert read(small(tmp_path / "m", files={"modules.json": b"[]"})).architecture
 
 
 def test_a_gguf_file_whose_embedding_contradicts_its_metadata(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from llmserve.models.headers.ahead import Ahead
 from llmserve.models.headers.blob import broken
 from llmserve.models.headers.table import Table
 
+_EMBEDDERS = "modules.json"  # of sentence-transformers
 _OTHER_WIDTHS = ("word_embed_proj_dim", "embedding_size")  # models whose embedding is narrower than their layers
 
 
@@ -51,7 +52,9 @@ def read(where: Files, *, at_once: int = 0, tokenizer: bool = True) -> Checkpoin
             raise broken(where.where, "has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)")
         tables = headers.tables(files.weight_files(where, index))
         template = template_of()
-    return Checkpoint(shape, _checked(tables, where.where, index=index, shape=shape, config=config), names, template)
+    own_head = has_own_head(where, config, shape)
+    checked = _checked(tables, where.where, index=index, shape=shape, config=config, own_head=own_head)
+    return Checkpoint(shape, checked, names, template)
 
 
 class _Headers:
@@ -76,7 +79,7 @@ class _Headers:
 
 def _checked(
     tables: Mapping[str, Table], where: str, *, index: Mapping[str, str] | None, shape: Architecture,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any], own_head: bool,
 ) -> Table:  # fmt: skip
     tensors = table.joined(tables, where)
     if index:
@@ -84,4 +87,16 @@ def _checked(
     if shape.familiar:
         width = next((config[name] for name in _OTHER_WIDTHS if config.get(name)), shape.hidden_size)
         table.check_shape(tensors, where, layers=shape.layers, vocab_size=shape.vocab_size, hidden_size=width)
+        if own_head:
+            table.check_head(tensors, where)
     return tensors
+
+
+def has_own_head(where: Files, config: Mapping[str, Any], shape: Architecture) -> bool:
+    """Whether a configuration says so itself; families whose default it is, and embedders, may leave the tensor out."""
+    kind = next(iter(config.get("architectures") or ()), "")
+    sections = (config, config.get("text_config"), config.get("llm_config"), config.get("language_config"))
+    said = [section.get("tie_word_embeddings") for section in sections if isinstance(section, Mapping)]
+    generates = shape.task == "generate" and _EMBEDDERS not in where.sizes
+    named = str(kind).endswith(("ForCausalLM", "ForConditionalGeneration"))
+    return generates and named and False in said and True not in said

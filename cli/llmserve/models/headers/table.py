@@ -15,6 +15,7 @@ from llmserve.models.tensors import Role, TensorGroup, role
 _EXPERTS = ".experts."
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "token_embd.weight")
+_HEAD = re.compile(r"head|output|embed_out|score|classifier")
 _PLAIN = ("BF16", "F16", "F32")
 
 
@@ -119,6 +120,21 @@ def check_layers(names: Collection[str], where: str, *, layers: int) -> None:
         raise broken(where, f"{what} end with layer {last + 1}")
     if 0 in there:  # else they are numbered in a way that is not known
         raise broken(where, f"{what} lack layer {min(set(range(layers)) - there) + 1}")
+
+
+def check_head(names: Collection[str], where: str) -> None:
+    """For a model that is known to have an output layer of its own.
+
+    Checkpoints of embedders may be saved without one: they lack the ``model.`` before the names of their tensors too.
+
+    Raises:
+        LlmserveError: ``broken_checkpoint``: there is an embedding and no output layer; an engine would start with
+            whatever the memory held, and answer noise.
+    """
+    whole = any("model." in name and name.endswith(_EMBEDDINGS) and not _LAYER.search(name) for name in names)
+    if whole and not any(_HEAD.search(name) for name in names if not _LAYER.search(name)):
+        what = "contradicts its configuration: that says tie_word_embeddings is false, and there is no lm_head"
+        raise broken(where, what, tensor="lm_head.weight")
 
 
 def _alike(name: str) -> str:
