@@ -80,7 +80,7 @@ def _caveat(ordered: Sequence[Level], *, by_rate: bool) -> str:
     where = ", ".join(f"{one.load:.3g}" for one in doubted[:-1])
     last = _load(doubted[-1], by_rate=by_rate)
     proof = doubted[-1].summary.proof
-    why = f" ({proof.reasons[0]})" if proof and proof.reasons else ""
+    why = f": {proof.reasons[0]}" if proof and proof.reasons else ""
     return f"Times at {f'{where} and ' if where else ''}{last} are INVALID: the client was too slow there{why}."
 
 

@@ -103,7 +103,7 @@ def test_a_level_at_which_the_client_was_too_slow_is_said_and_not_blamed_on_the_
     assert advice.limit(levels, serving=None) == ("client", "late")
     assert advice.limit(levels, serving=_told(queued=[(5, 5)]))[0] == "queue"  # the server's own word
     said = advice.answers(levels, serving=None, objectives="ttft:p95<2s", assumed=True)
-    assert said[0] == "Times at 64 users at a time are INVALID: the client was too slow there (late)."
+    assert said[0] == "Times at 64 users at a time are INVALID: the client was too slow there: late."
     assert any("this client" in one for one in said)
     assert not [
         one for one in advice.answers(levels[:2], serving=None, objectives="x", assumed=True) if "INVALID" in one
