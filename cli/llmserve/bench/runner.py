@@ -126,7 +126,7 @@ class Bench:
         said = {cause: endpoint.redacted(detail) for cause, detail in tally.examples.items()}
         figures = summarise(
             self.loop.table, settings.load, goals=self.goals, percentiles=settings.percentiles, examples=said,
-            resent=tally.resent,
+            resent=tally.resent, parts=self.summaries,
         )  # fmt: skip
         notes = (*self.notes, *([tally.gave_up] if tally.gave_up else []))
         tallies = self.tallies or [tally]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -18,19 +19,24 @@ __all__ = ["proof_of", "proven", "summarise"]
 
 def summarise(
     rows: Iterable[Row], load: Load, *, goals: Sequence[Goal] = (), percentiles: Sequence[float] = (),
-    examples: dict[str, str] | None = None, resent: int = 0,
+    examples: dict[str, str] | None = None, resent: int = 0, parts: Sequence[StageSummary] = (),
 ) -> StageSummary:  # fmt: skip
-    """The figures of ``rows``, warm-ups among them left out. ``rows`` are iterated twice: a Table, or a list."""
+    """The figures of ``rows``, warm-ups among them left out. ``rows`` are iterated twice: a Table, or a list.
+
+    ``parts`` are the stages of a run that had several: the time between them is not the server's, and there is no one
+    load that could be steady.
+    """
     columns = gather(rows, goals, open_loop=load.kind == "open")
-    seconds = columns.end - columns.began
+    several = len(parts) > 1
+    seconds = math.fsum(part.seconds for part in parts) if several else columns.end - columns.began
     more = tuple(dict.fromkeys((*percentiles, *slo.percentiles_of(goals))))
     spreads = _spreads(columns, tuple(q for q in more if q not in stats.PERCENTILES))
-    throughput = _throughput(rows, columns, seconds)
+    throughput = _throughput(rows, columns, seconds, steady=not several)
     return StageSummary(
         load=load, seconds=round(seconds, 6), requests=_requests(columns, examples or {}, resent),
         tokens=_tokens(columns), throughput=throughput, **spreads, goals=slo.judged(goals, spreads.get),
         goodput=slo.goodput(columns.met, columns.met_tokens, columns.measured, seconds) if goals else None,
-        notes=_notes(columns, throughput),
+        notes=_notes(columns, ramps=not several and throughput.window_s is None),
     )  # fmt: skip
 
 
@@ -87,10 +93,10 @@ def _itl(columns: Columns, gaps: Spread | None, more: Sequence[float]) -> Spread
     return stats.weighted(((gap / k, k) for gap, k in pairs if k), more=more)
 
 
-def _throughput(rows: Iterable[Row], columns: Columns, seconds: float) -> Throughput:
+def _throughput(rows: Iterable[Row], columns: Columns, seconds: float, *, steady: bool) -> Throughput:
     rate = 1 / seconds if seconds > 0 else 0.0
     busy = sum(columns.ended) - sum(columns.sent)
-    window = steady_window(columns.sent, columns.ended)
+    window = steady_window(columns.sent, columns.ended) if steady else None
     steady_tokens = steady_requests = None
     if window:
         length = window[1] - window[0]
@@ -115,9 +121,9 @@ def _tokens_between(row: Row, start: float, end: float) -> float:
     return sum(row.chunk_tokens[bisect_right(times, start) : bisect_right(times, end)])
 
 
-def _notes(columns: Columns, throughput: Throughput) -> tuple[str, ...]:
+def _notes(columns: Columns, *, ramps: bool) -> tuple[str, ...]:
     notes = []
-    if columns.measured and throughput.window_s is None:
+    if columns.measured and ramps:
         notes.append("The load was never full for long: the throughput includes its ramp and drain.")
     if columns.inputs_off:
         notes.append(
