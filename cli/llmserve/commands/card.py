@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from llmserve.engine import keys
+from llmserve.addresses import is_loopback
 from llmserve.engine.base import PRIVATE_DIR, Launch
 from llmserve.engine.ports import DEFAULT_PORT
 from llmserve.engine.server import Server
@@ -61,7 +61,7 @@ OPEN_ROUTES = {"llamacpp": ("/health", "/v1/health"), "sglang": ("/health", "/re
 
 def _exposed(server: Server) -> Iterator[str]:
     """What an address that others reach leaves open, key or not."""
-    if server.key_file is None or keys.is_loopback(server.host):
+    if server.key_file is None or is_loopback(server.host):
         return
     more = ", and the websocket /v1/realtime" if server.engine == "sglang" else ""
     yield f"Open to everybody, without a key: {', '.join(OPEN_ROUTES[server.engine])}{more}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import ipaddress
 import os
 import re
 import secrets
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llmserve import paths
+from llmserve.addresses import is_loopback
 from llmserve.errors import UsageError
 
 ENVIRONMENT = "LLMSERVE_API_KEY"
@@ -70,13 +70,6 @@ def forget(folder: Path) -> None:
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for processes that need none of the user's keys and tokens."""
     return {name: value for name, value in environment.items() if name not in _SECRETS}
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _from_file(file: str) -> str:

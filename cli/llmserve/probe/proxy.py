@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from llmserve.models.hub import proxies
+from llmserve import proxies
 
 __all__ = ["Proxy", "ProxyRefusedError"]
 

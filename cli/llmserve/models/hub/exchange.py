@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import SplitResult, urlsplit
 
-from llmserve.models.hub import connection, download_errors, proxies
+from llmserve import proxies
+from llmserve.models.hub import connection, download_errors
 from llmserve.models.hub.body import BROKEN, Answer, EndedEarlyError
 from llmserve.models.hub.patience import Hiccup, Patience
 

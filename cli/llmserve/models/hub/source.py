@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from llmserve import __version__
-from llmserve.models.hub import download_errors, proxies
+from llmserve import __version__, proxies
+from llmserve.models.hub import download_errors
 from llmserve.models.hub import settings as hub_settings
 from llmserve.models.hub.body import Answer
 from llmserve.models.hub.exchange import Client

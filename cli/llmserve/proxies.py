@@ -1,4 +1,4 @@
-"""Proxies of file bodies, as the environment names them: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, less NO_PROXY."""
+"""The proxy on the way to a host, as the environment names it: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, less NO_PROXY."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import base64
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from llmserve.addresses import is_loopback
 from llmserve.errors import UsageError
-from llmserve.models.hub import connection
 
 
 def proxy_of(parts: SplitResult) -> str | None:
     """The address of the proxy for a host, with its password; None where there is none."""
     host = parts.hostname or ""
-    if connection.is_loopback(host) or proxy_bypass(host):
+    if is_loopback(host) or proxy_bypass(host):
         return None
     found = getproxies()
     address = found.get(parts.scheme) or found.get("all")
